@@ -1,0 +1,1 @@
+"""securecp puts files into the hands of one named person and no one else."""

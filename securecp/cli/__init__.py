@@ -1,0 +1,1 @@
+"""The face: the only place with click, printing and wording."""

@@ -1,0 +1,1 @@
+"""Sockets and the clock: the only part that touches the network."""

@@ -1,0 +1,1 @@
+"""What is sent: manifest, consent, chunks, digests, receipt; no I/O (SPEC §8)."""

@@ -1,0 +1,118 @@
+"""Datagrams on the wire: kinds by first byte, fixed layouts, and the values both ends agree on.
+
+This file knows where bytes stand; what they mean is in `handshake.py`, `frames.py`, `seal.py`.
+All integers are big-endian. First bytes 0 to 3 belong to STUN, everything of ours is 0x40 or more,
+so that one socket serves all (SPEC §4.1).
+
+    DATA     kind u8 | key phase u8 | zero u16 | receiver index u32 | counter u64 | sealed | tag 16
+             └────────────────── associated data ──────────────────┘
+                                      └──────── AEAD nonce ────────┘
+"""
+
+import struct
+from typing import NamedTuple, Protocol
+
+from securecp.errors import ProtocolError
+
+VERSION = 1
+
+HELLO_A = 0x41
+HELLO_B = 0x42
+REPLY = 0x43
+COOKIE = 0x44
+DATA = 0x50
+
+HELLO_A_LENGTH = 1200
+HELLO_B_LENGTH = 208
+REPLY_LENGTH = 1200
+COOKIE_LENGTH = 52
+
+HEADER = struct.Struct(">BBHIQ")
+HEADER_LENGTH = 16
+TAG_LENGTH = 16
+OVERHEAD = HEADER_LENGTH + TAG_LENGTH
+SMALLEST_DATAGRAM = OVERHEAD
+LARGEST_DATAGRAM = 65_507
+"""Largest UDP payload over IPv4."""
+BASE_DATAGRAM = 1_200
+"""Every path carries this (RFC 9000 §14)."""
+
+
+class Endpoint(NamedTuple):
+    """An IP address as text, and a port."""
+
+    address: str
+    port: int
+
+    def __str__(self) -> str:
+        host = f"[{self.address}]" if ":" in self.address else self.address
+        return f"{host}:{self.port}"
+
+
+class Burst(NamedTuple):
+    """Datagrams laid end to end, to or from one endpoint; a single datagram is a burst of one."""
+
+    endpoint: Endpoint
+    data: memoryview
+    """Valid until the next `transmit` (ours) or the next read of the socket (theirs)."""
+    stride: int
+    """Length of each datagram in bytes; the last may be shorter."""
+
+
+class Channel(Protocol):
+    """What the exchange needs of a connection."""
+
+    index: int
+    established: bool
+    closed: bool
+
+    def receive(self, now: float, burst: Burst) -> None: ...
+    def wake(self, now: float) -> None: ...
+    def transmit(self, now: float) -> Burst | None: ...
+    def deadline(self) -> float | None: ...
+
+
+class Parameters(NamedTuple):
+    """What each side declares in its authenticated handshake payload (16 bytes, SPEC §4.4)."""
+
+    aes: bool
+    """AES-256-GCM is faster here than ChaCha20-Poly1305."""
+    largest_datagram: int
+    control_window: int
+    """Bytes of control stream the peer may send beyond what we have consumed."""
+    content_window: int
+    """Bytes of content the peer may send beyond what we have stored."""
+
+    def encode(self) -> bytes:
+        return _PARAMETERS.pack(
+            VERSION, self.aes, self.largest_datagram, self.control_window, self.content_window
+        )
+
+    @classmethod
+    def parse(cls, data: bytes | memoryview) -> "Parameters":
+        """Read 16 bytes; unknown flag bits are ignored, so that later versions can add some."""
+        if len(data) != _PARAMETERS.size:
+            raise ProtocolError("parameters have the wrong length")
+        version, flags, largest, control, content = _PARAMETERS.unpack(data)
+        if version != VERSION or not BASE_DATAGRAM <= largest <= LARGEST_DATAGRAM:
+            raise ProtocolError("parameters out of range")
+        return cls(bool(flags & 1), largest, control, content)
+
+
+_PARAMETERS = struct.Struct(">BBHIQ")
+
+
+class SessionKeys(NamedTuple):
+    """The outcome of a handshake."""
+
+    send_root: bytes
+    receive_root: bytes
+    our_index: int
+    their_index: int
+    peer: bytes
+    """The peer's static public key, 32 bytes."""
+    initiator: bool
+    hash: bytes
+    """The handshake hash: names this channel for anything bound to it."""
+    ours: Parameters
+    theirs: Parameters
