@@ -32,7 +32,7 @@ class Offered:
     name: ClassVar[str] = "offer"
     peer: bytes
     files: int
-    bytes: int
+    size: int
     names: tuple[bytes, ...]
     remarkable: tuple[bytes, ...] = ()
     """File paths worth a warning before consent: dot-names, executables, odd characters."""
@@ -40,11 +40,11 @@ class Offered:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """`bytes` of `total` content bytes have arrived; `rate` in bytes per second."""
+    """`moved` of `size` content bytes have arrived; `rate` in bytes per second."""
 
     name: ClassVar[str] = "progress"
-    bytes: int
-    total: int
+    moved: int
+    size: int
     rate: float
 
 
@@ -53,8 +53,9 @@ class Done:
     """The transfer is complete: published, flushed, and the receipt is authentic."""
 
     name: ClassVar[str] = "done"
-    bytes: int
-    bytes_sent: int
+    size: int
+    sent: int
+    """Datagram bytes that went out for it, retransmissions and headers included."""
     seconds: float
     files: int
     digest: bytes
