@@ -1,0 +1,1 @@
+"""Tests: one file per behaviour, named with the ids of the attacks they prove."""
