@@ -1,0 +1,80 @@
+"""Named reasons to wake up; the next wake-up is the earliest (after quinn's `timer.rs`)."""
+
+import math
+from enum import IntEnum
+
+
+class Timer(IntEnum):
+    """Why a connection wants to be woken; expiries are handled in this order."""
+
+    CLOSED = 0
+    """The quiet period after a close is over."""
+    IDLE = 1
+    """Nothing authentic has come for too long."""
+    LOSS = 2
+    """A burst in flight becomes lost by age."""
+    PROBE = 3
+    """PTO: ask for an acknowledgement."""
+    ACK = 4
+    """An acknowledgement has been held long enough."""
+    PACE = 5
+    """The next burst may leave."""
+    KEEPALIVE = 6
+    """Say something, so that the peer and the NATs know we are there."""
+    WINDOW = 7
+    """The peer's window is shut: ask whether it still is."""
+    REKEY = 8
+    """The sending key has been used for long enough."""
+    OLD_KEY = 9
+    """The previous receiving key is forgotten."""
+    MTU = 10
+    """Try a larger datagram again."""
+    PATH = 11
+    """A path challenge has not been answered."""
+
+
+class Timers:
+    """One deadline, in seconds, for each reason."""
+
+    __slots__ = ("_at",)
+
+    def __init__(self) -> None:
+        self._at = [math.inf] * len(Timer)
+
+    def set(self, timer: Timer, at: float) -> None:
+        """Wake at `at`, and no more at what was set before for this reason."""
+        self._at[timer] = at
+
+    def set_earlier(self, timer: Timer, at: float) -> None:
+        """Wake at `at` unless an earlier time is set."""
+        self._at[timer] = min(self._at[timer], at)
+
+    def clear(self, timer: Timer) -> None:
+        """Do not wake for this reason."""
+        self._at[timer] = math.inf
+
+    def clear_all(self) -> None:
+        """Do not wake at all."""
+        self._at = [math.inf] * len(Timer)
+
+    def at(self, timer: Timer) -> float:
+        """When this timer expires; `math.inf` if it is not set."""
+        return self._at[timer]
+
+    def is_set(self, timer: Timer) -> bool:
+        """Whether this timer will expire."""
+        return self._at[timer] != math.inf
+
+    def next(self) -> float | None:
+        """The earliest time set, or None."""
+        earliest = min(self._at)
+        return None if earliest == math.inf else earliest
+
+    def expired(self, now: float) -> list[Timer]:
+        """Take out the timers that are due, in the order of the enumeration."""
+        if min(self._at) > now:
+            return []
+        due = [timer for timer in Timer if self._at[timer] <= now]
+        for timer in due:
+            self._at[timer] = math.inf
+        return due

@@ -1,0 +1,1 @@
+"""The transport core: each file proves one part."""
