@@ -60,11 +60,23 @@ class Burst(NamedTuple):
 
 
 class Channel(Protocol):
-    """What the exchange needs of a connection."""
+    """What the exchange needs of a connection.
 
-    index: int
-    established: bool
-    closed: bool
+    A channel made by the initiator sends a datagram that asks for an acknowledgement at once, and
+    again until one comes: it is the key confirmation that the responder waits for (SPEC §4.6).
+    """
+
+    @property
+    def index(self) -> int:
+        """Ours: the receiver index of datagrams that reach us."""
+
+    @property
+    def established(self) -> bool:
+        """A datagram of the peer has verified; false at first for both roles."""
+
+    @property
+    def closed(self) -> bool:
+        """Nothing more will be sent or received; the exchange forgets the channel."""
 
     def receive(self, now: float, burst: Burst) -> None: ...
     def wake(self, now: float) -> None: ...
@@ -116,3 +128,8 @@ class SessionKeys(NamedTuple):
     """The handshake hash: names this channel for anything bound to it."""
     ours: Parameters
     theirs: Parameters
+
+    def __repr__(self) -> str:
+        """Say whose keys, never the keys: a dump must not open the session."""
+        role = "initiator" if self.initiator else "responder"
+        return f"<SessionKeys {role} {self.our_index:08x}>"
