@@ -1,0 +1,81 @@
+"""Pacing: bursts of a millisecond, and no flood after a stall."""
+
+import math
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from securecp.transport.pacing import ALLOWANCE, LARGEST_BURST, Pacer, burst_length
+
+
+def test_a_burst_is_a_millisecond_of_the_rate_within_1_and_64() -> None:
+    assert burst_length(10_000_000, 1_000) == 10
+    assert burst_length(1_000, 1_200) == 1
+    assert burst_length(1e12, 1_200) == LARGEST_BURST == 64
+    assert burst_length(math.inf, 1_200) == 64
+
+
+def test_the_first_burst_leaves_at_once() -> None:
+    assert Pacer().allowed(0.0, 1e6, 1_000) == 1
+
+
+def test_nothing_leaves_before_its_time() -> None:
+    pacer = Pacer()
+    pacer.on_sent(10.0, 10_000, 1e6)
+    assert pacer.ready_at == pytest.approx(10.01 - ALLOWANCE)
+    pacer.on_sent(10.0, 10_000, 1e6)
+    assert pacer.allowed(10.01, 1e6, 1_000) == 0
+    assert pacer.allowed(pacer.ready_at, 1e6, 1_000) == 1
+
+
+def test_without_a_rate_nothing_waits() -> None:
+    pacer = Pacer()
+    pacer.on_sent(1.0, 12_000, math.inf)
+    assert pacer.allowed(1.0, math.inf, 1_200) == 64
+
+
+def test_a_rate_of_zero_is_a_bug() -> None:
+    with pytest.raises(ValueError, match="above zero"):
+        Pacer().on_sent(0.0, 1, 0.0)
+
+
+@settings(derandomize=True, max_examples=200, deadline=None)
+@given(
+    rate=st.floats(1e4, 1e9),
+    stride=st.integers(1_200, 65_000),
+    stalls=st.lists(st.floats(0, 8), min_size=1, max_size=60),
+)
+def test_f22_no_stall_is_followed_by_more_than_the_allowance(
+    rate: float, stride: int, stalls: list[float]
+) -> None:
+    """In any time, no more than rate x (time + allowance) plus the burst that may overshoot."""
+    pacer = Pacer()
+    sent: list[tuple[float, int]] = []
+    now = 100.0
+    for stall in stalls:
+        now += stall**4 / 4096
+        for _ in range(50):
+            count = pacer.allowed(now, rate, stride)
+            if not count:
+                break
+            pacer.on_sent(now, count * stride, rate)
+            sent.append((now, count * stride))
+    largest = burst_length(rate, stride) * stride
+    for first in range(0, len(sent), 7):
+        total = 0
+        for at, size in sent[first:]:
+            total += size
+            time = at - sent[first][0]
+            assert total <= rate * (time + ALLOWANCE) * 1.0001 + largest
+
+
+def test_a_late_wake_up_does_not_cost_rate() -> None:
+    """Woken a millisecond late every time, the sender still keeps 97 % of its rate."""
+    pacer, now, total, rate = Pacer(), 0.0, 0, 20e6
+    while now < 1.0:
+        while count := pacer.allowed(now, rate, 1_200):
+            pacer.on_sent(now, count * 1_200, rate)
+            total += count * 1_200
+        now = max(now, pacer.ready_at) + 0.001
+    assert total > 0.97 * rate

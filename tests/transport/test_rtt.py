@@ -1,0 +1,93 @@
+"""The RTT estimate of RFC 9002 §5, and what a peer cannot do to it."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from securecp.transport.rtt import GRANULARITY, LARGEST_PTO, MINIMUM_LIFE, SMALLEST_PTO, Rtt
+
+
+def test_the_first_sample_replaces_the_guess() -> None:
+    rtt = Rtt()
+    rtt.update(1.0, 0.1, 0.0, 0.025)
+    assert (rtt.latest, rtt.smoothed, rtt.variance, rtt.minimum) == (0.1, 0.1, 0.05, 0.1)
+
+
+def test_smoothing_follows_rfc_9002() -> None:
+    rtt = Rtt()
+    rtt.update(1.0, 0.1, 0.0, 0.025)
+    rtt.update(1.1, 0.2, 0.02, 0.025)
+    assert rtt.latest == 0.2
+    assert rtt.smoothed == pytest.approx(7 / 8 * 0.1 + 1 / 8 * 0.18)
+    assert rtt.variance == pytest.approx(3 / 4 * 0.05 + 1 / 4 * 0.08)
+
+
+def test_tr16_a_claimed_delay_is_believed_only_up_to_the_agreed_maximum() -> None:
+    honest, liar = Rtt(), Rtt()
+    for rtt, claim in ((honest, 0.025), (liar, 60.0)):
+        rtt.update(1.0, 0.1, 0.0, 0.025)
+        rtt.update(1.1, 0.2, claim, 0.025)
+    assert liar.smoothed == honest.smoothed
+
+
+def test_tr16_a_negative_delay_counts_as_none() -> None:
+    honest, liar = Rtt(), Rtt()
+    for rtt, claim in ((honest, 0.0), (liar, -5.0)):
+        rtt.update(1.0, 0.1, 0.0, 0.025)
+        rtt.update(1.1, 0.2, claim, 0.025)
+    assert liar.smoothed == honest.smoothed
+
+
+@settings(derandomize=True, max_examples=200, deadline=None)
+@given(st.lists(st.tuples(st.floats(0.0001, 3.0), st.floats(-10, 100)), min_size=1, max_size=40))
+def test_tr16_no_claim_brings_the_estimate_below_the_path(
+    samples: list[tuple[float, float]],
+) -> None:
+    rtt = Rtt()
+    for step, (sample, claim) in enumerate(samples):
+        rtt.update(float(step) / 10, sample, claim, 0.025)
+    assert rtt.smoothed >= min(sample for sample, _ in samples) * 0.999
+    assert SMALLEST_PTO <= rtt.pto(0.025) <= LARGEST_PTO
+
+
+def test_tr16_the_probe_timeout_stays_within_its_limits() -> None:
+    fast, slow = Rtt(), Rtt()
+    fast.update(0.0, 0.0001, 0.0, 0.0)
+    slow.update(0.0, 50.0, 0.0, 0.025)
+    assert fast.pto(0.0) == SMALLEST_PTO == 0.2
+    assert slow.pto(0.025) == LARGEST_PTO == 60.0
+    assert fast.pto(0.0, backoff=500) == LARGEST_PTO
+
+
+def test_the_probe_timeout_doubles_with_each_backoff() -> None:
+    rtt = Rtt()
+    rtt.update(0.0, 0.4, 0.0, 0.0)
+    assert rtt.pto(0.025) == pytest.approx(0.4 + 4 * 0.2 + 0.025)
+    assert rtt.pto(0.025, backoff=2) == pytest.approx(4 * rtt.pto(0.025))
+
+
+def test_the_minimum_forgets_a_path_that_has_become_longer() -> None:
+    rtt = Rtt()
+    now = 0.0
+    rtt.update(now, 0.01, 0.0, 0.0)
+    while now < 3 * MINIMUM_LIFE:
+        now += 0.1
+        rtt.update(now, 0.2, 0.0, 0.0)
+        if now < MINIMUM_LIFE:
+            assert rtt.minimum == 0.01
+    assert rtt.minimum == 0.2
+
+
+def test_the_time_threshold_is_nine_eighths_of_the_rtt() -> None:
+    rtt = Rtt()
+    rtt.update(0.0, 0.08, 0.0, 0.0)
+    assert rtt.loss_delay() == pytest.approx(0.09)
+    quick = Rtt()
+    quick.update(0.0, 0.00001, 0.0, 0.0)
+    assert quick.loss_delay() == GRANULARITY
+
+
+def test_a_clock_that_stands_still_is_no_division_by_zero() -> None:
+    rtt = Rtt()
+    rtt.update(0.0, 0.0, 0.0, 0.0)
+    assert rtt.smoothed > 0
