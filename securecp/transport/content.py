@@ -1,0 +1,143 @@
+"""Content space in both directions: what is still to send, what has come (SPEC §6.2).
+
+The files of a transfer form one linear space of bytes. Nothing is reassembled here: bytes that
+come go straight to the sink, wherever they belong; what is remembered is a set of ranges.
+
+Credit: the receiver says how many bytes of content it takes in all, counted as they come; the
+sender counts what it sends for the first time. A byte lost and sent again is not counted again.
+"""
+
+from typing import Protocol
+
+from securecp.errors import ProtocolError
+from securecp.transport.ranges import RangeSet
+
+RANGES = 16_384
+"""Most ranges of arrived content; a datagram that would make one more is dropped (TR-05)."""
+
+
+class ContentSource(Protocol):
+    """Where content to send comes from."""
+
+    def fill(self, offset: int, slots: list[memoryview]) -> None:
+        """Fill every slot completely with consecutive content from `offset`."""
+
+
+class ContentSink(Protocol):
+    """Where content that arrives goes."""
+
+    def store(self, offset: int, slices: list[memoryview]) -> None:
+        """Take one contiguous run; the slices are valid only during the call."""
+
+
+class ContentSender:
+    """Ranges to send, first and again."""
+
+    def __init__(self, limit: int) -> None:
+        self.source: ContentSource | None = None
+        self.limit = limit
+        """Bytes that the peer takes in all."""
+        self._new = RangeSet()
+        self._again = RangeSet()
+        self._acked = RangeSet()
+        self._counted = 0
+
+    @property
+    def pending(self) -> bool:
+        """Whether something may be sent now."""
+        return bool(len(self._again)) or (bool(len(self._new)) and self._counted < self.limit)
+
+    @property
+    def blocked(self) -> bool:
+        """Whether only the peer's window keeps us from sending."""
+        return bool(len(self._new)) and not self.pending
+
+    @property
+    def acked(self) -> int:
+        """Bytes that the peer has."""
+        return self._acked.total
+
+    def queue(self, start: int, end: int) -> None:
+        """Send this range, whatever happened to it before."""
+        kept = sum(stop - begin for begin, stop in self._again.missing(start, end))
+        self._counted -= end - start - kept
+        self._again.remove(start, end)
+        self._acked.remove(start, end)
+        self._new.add(start, end)
+
+    def take(self, most: int) -> tuple[int, int]:
+        """A range of at most `most` bytes to send now; call only if `pending`."""
+        if len(self._again):
+            return self._again.pop_first(most)
+        start, end = self._new.pop_first(min(most, self.limit - self._counted))
+        self._counted += end - start
+        return start, end
+
+    def on_acked(self, start: int, end: int) -> None:
+        """The peer has this range."""
+        self._acked.add(start, end)
+        if len(self._again):
+            self._again.remove(start, end)
+
+    def on_lost(self, start: int, end: int) -> None:
+        """This range must go out again, unless it has arrived by another way."""
+        for begin, stop in self._acked.missing(start, end):
+            for first, last in self._new.missing(begin, stop):
+                self._again.add(first, last)
+
+
+class ContentReceiver:
+    """What we take, what has come."""
+
+    def __init__(self, window: int) -> None:
+        self.sink: ContentSink | None = None
+        self._window = window
+        self._expected = RangeSet()
+        self._received = RangeSet(cap=RANGES)
+        self._came = 0
+
+    @property
+    def limit(self) -> int:
+        """Bytes of content that the peer may send in all."""
+        return self._came + self._window
+
+    @property
+    def window(self) -> int:
+        """Bytes that may be under way."""
+        return self._window
+
+    def expect(self, start: int, end: int) -> None:
+        """Open this part of content space."""
+        self._expected.add(start, end)
+
+    def forget(self, start: int, end: int) -> None:
+        """Take this range once more."""
+        self._received.remove(start, end)
+
+    def receive(self, offset: int, slices: list[memoryview]) -> None:
+        """Hand what is new of a contiguous run to the sink; what has come before is dropped unread.
+
+        ProtocolError outside what is expected; RangeCapError (nothing stored) for too many gaps.
+        """
+        end = offset + sum(map(len, slices))
+        if self.sink is None or not self._expected.covers(offset, end):
+            raise ProtocolError("content that was not asked for")
+        fresh = self._received.add_new(offset, end)
+        self._came += end - offset
+        if fresh == [(offset, end)]:
+            self.sink.store(offset, slices)
+            return
+        for start, stop in fresh:
+            self.sink.store(start, cut(slices, start - offset, stop - offset))
+
+
+def cut(slices: list[memoryview], start: int, end: int) -> list[memoryview]:
+    """The bytes `[start, end)` of slices laid end to end, without copying."""
+    out = []
+    at = 0
+    for part in slices:
+        low, high = max(start - at, 0), min(end - at, len(part))
+        if low < high:
+            out.append(part[low:high])
+        at += len(part)
+    return out

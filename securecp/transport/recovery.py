@@ -1,0 +1,162 @@
+"""Acks in, losses out: RFC 9002 over the ledger of bursts (SPEC §7).
+
+It feeds the round-trip estimate and the congestion controller and says what was delivered and what
+was lost; what to do with the content of a lost burst is the connection's business.
+"""
+
+from collections.abc import Iterable
+
+from securecp.errors import ProtocolError
+from securecp.transport.acks import MAX_DELAY
+from securecp.transport.congestion import Controller, DeliveryMeter
+from securecp.transport.flight import Flight, Part, Record
+from securecp.transport.frames import Ack
+from securecp.transport.rtt import Rtt
+
+PACKET_THRESHOLD = 3
+LARGEST_PACKET_THRESHOLD = 300
+"""Reordering that we learn to bear, in datagrams."""
+PERSISTENT = 3
+"""PTOs without any delivery that count as persistent congestion."""
+_SKIPPED_KEPT = 128
+
+
+class Outcome:
+    """What one event said of our bursts."""
+
+    __slots__ = ("acked", "late", "lost")
+
+    def __init__(self) -> None:
+        self.acked: list[Part] = []
+        self.lost: list[Part] = []
+        self.late: list[Part] = []
+        """Taken for lost before, and acknowledged now."""
+
+
+class Recovery:
+    """Loss detection of one path."""
+
+    def __init__(self, controller: Controller) -> None:
+        self.controller = controller
+        self.rtt = Rtt()
+        self.flight = Flight()
+        self.meter = DeliveryMeter()
+        self.probes = 0
+        """PTOs in a row without an answer."""
+        self.lost_bytes = 0
+        self.app_limited = False
+        self._largest_acked = -1
+        self._newest_acked_at = 0.0
+        self._threshold = PACKET_THRESHOLD
+        self._skipped: list[int] = []
+        self._loss_at: float | None = None
+        self._eliciting_at = 0.0
+
+    def skipped(self, counter: int) -> None:
+        """This counter was never used: an ACK that names it is a lie."""
+        self._skipped.append(counter)
+        if len(self._skipped) > _SKIPPED_KEPT:
+            del self._skipped[0]
+
+    def sent(self, record: Record) -> None:
+        """A burst that asks for an ACK has left."""
+        self.flight.add(record)
+        self._eliciting_at = record.sent_at
+        record.stamp = self.meter.on_sent(record.sent_at, record.size, self.flight.bytes)
+        self.controller.on_sent(record.sent_at, record.size, self.flight.bytes)
+
+    def on_ack(self, now: float, ack: Ack, next_counter: int) -> Outcome:
+        """Take an ACK; ProtocolError if it names what was never sent (TR-01, TR-02)."""
+        self._check(ack.ranges, next_counter)
+        outcome = Outcome()
+        largest = ack.ranges[0][1] - 1
+        outcome.acked, outcome.late = self.flight.acknowledge(ack.ranges)
+        newly_largest = largest > self._largest_acked
+        self._largest_acked = max(self._largest_acked, largest)
+        if outcome.acked:
+            newest = max((record for record, _ in outcome.acked), key=lambda record: record.first)
+            if newly_largest and newest.first + newest.count > largest:
+                self.rtt.update(now, now - newest.sent_at, ack.delay / 1e6, MAX_DELAY)
+            self.probes = 0
+            self._credit(now, outcome.acked)
+        if outcome.late:
+            self._bear_reordering(now, outcome.late)
+        self._detect(now, outcome)
+        for record, _ in outcome.acked:
+            self._newest_acked_at = max(self._newest_acked_at, record.sent_at)
+        return outcome
+
+    def on_loss_timer(self, now: float) -> Outcome:
+        """Time has passed: something may be overdue."""
+        outcome = Outcome()
+        self._detect(now, outcome)
+        return outcome
+
+    def on_probe_timer(self) -> None:
+        """The PTO has expired: the caller sends a probe; nothing counts as lost for that alone."""
+        self.probes += 1
+
+    def loss_deadline(self) -> float | None:
+        """When the next datagram becomes lost by age."""
+        return self._loss_at
+
+    def probe_deadline(self) -> float | None:
+        """When to ask for a sign of life, if anything is in flight (RFC 9002 §6.2.1)."""
+        if not len(self.flight) or self._loss_at is not None:
+            return None
+        return self._eliciting_at + self.rtt.pto(MAX_DELAY, self.probes)
+
+    def _check(self, ranges: tuple[tuple[int, int], ...], next_counter: int) -> None:
+        if ranges[0][1] > next_counter:
+            raise ProtocolError("ACK for a datagram that was never sent")
+        for start, end in ranges:
+            if any(start <= counter < end for counter in self._skipped):
+                raise ProtocolError("ACK for a counter that was left out")
+
+    def _credit(self, now: float, acked: Iterable[Part]) -> None:
+        in_flight = self.flight.bytes
+        for record, bits in acked:
+            size = record.bytes_of(bits)
+            if record.stamp is None or record.probe:
+                continue
+            delivery = self.meter.on_ack(now, size, record.stamp)
+            self.controller.on_ack(
+                now, record.sent_at, size, self.rtt, in_flight, self.app_limited, delivery
+            )
+
+    def _bear_reordering(self, now: float, late: Iterable[Part]) -> None:
+        for record, bits in late:
+            distance = self._largest_acked - record.first + 1
+            self._threshold = min(max(self._threshold, distance), LARGEST_PACKET_THRESHOLD)
+            self.controller.on_spurious_loss(now, record.sent_at, record.bytes_of(bits))
+
+    def _detect(self, now: float, outcome: Outcome) -> None:
+        """Packet and time thresholds (RFC 9002 §6.1), then the time of the next one."""
+        self._loss_at = None
+        if self._largest_acked < 0:
+            return
+        delay = self.rtt.loss_delay()
+        before = self._largest_acked - self._threshold + 1
+        newest = self._newest_acked_at
+        for record, _ in outcome.acked:
+            newest = max(newest, record.sent_at)
+        outcome.lost = self.flight.overdue(before, min(now - delay, newest))
+        congested = [part for part in outcome.lost if not part[0].probe]
+        for record, bits in congested:
+            size = record.bytes_of(bits)
+            self.lost_bytes += size
+            self.meter.on_loss(size)
+            self.controller.on_loss(now, record.sent_at, size, self.flight.bytes)
+        if congested:
+            self._judge_persistence(now, congested)
+        oldest = self.flight.oldest()
+        if oldest is not None and oldest.sent_at <= newest and oldest.first < self._largest_acked:
+            self._loss_at = oldest.sent_at + delay
+
+    def _judge_persistence(self, now: float, lost: list[Part]) -> None:
+        """RFC 9002 §7.6: everything sent over several PTOs was lost, with nothing between."""
+        first = min(record.sent_at for record, _ in lost)
+        last = max(record.sent_at for record, _ in lost)
+        long = PERSISTENT * self.rtt.pto(MAX_DELAY)
+        if self.rtt.sampled and last - first > long and first > self._newest_acked_at:
+            self.controller.on_persistent_congestion(now)

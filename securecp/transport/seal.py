@@ -1,0 +1,319 @@
+"""Seal and open whole bursts in place: the hot loops of sending and receiving (SPEC §5).
+
+`Sealer` owns a buffer of one burst; the content source fills the payload slots of it, then every
+datagram gets its header and CHUNK head in one `pack_into` and is sealed where it stands.
+`Opener` opens a received burst where the socket put it, drops what does not verify or was seen
+before, and sorts the rest into runs of content and other plaintexts. Nothing here knows of frames
+but the fixed layout of CHUNK, of loss, or of windows.
+
+    datagram   header 16 | CHUNK head 14 | slot … | tag 16
+                ad, nonce  └────── sealed in place ──────┘
+
+Cost on a 2.8 GHz core at stride 1,472, AES-256-GCM: seal 2.1 µs, open 2.6 µs a datagram; what is
+avoided is an object, a slice or a packed nonce per datagram (0.1 to 0.2 µs each).
+"""
+
+import struct
+
+from cryptography.exceptions import InvalidTag
+
+from securecp.transport.frames import CHUNK_HEAD_LENGTH, CHUNK_MARKS, COUNTER_LIMIT
+from securecp.transport.ratchet import Aead, Ratchet
+from securecp.transport.replay import ReplayWindow
+from securecp.transport.wire import (
+    DATA,
+    HEADER,
+    HEADER_LENGTH,
+    LARGEST_DATAGRAM,
+    OVERHEAD,
+    TAG_LENGTH,
+    Burst,
+    SessionKeys,
+)
+
+MOST_DATAGRAMS = 64
+"""Segments that the kernel takes in one call (UDP_MAX_SEGMENTS)."""
+CHUNK_OVERHEAD = OVERHEAD + CHUNK_HEAD_LENGTH
+PHASE_DATAGRAMS = 1 << 20
+PHASE_SECONDS = 120.0
+EARLIEST_PHASE_DATAGRAMS = 1 << 19
+EARLIEST_PHASE_SECONDS = 60.0
+"""A peer that changes keys oftener than this has its datagrams dropped (TR-18)."""
+
+_HEAD = struct.Struct(">BBHIQBBBQBH")
+_LAYOUTS_KEPT = 32
+
+
+class Layout:
+    """The slices of each datagram in one buffer at one stride, made once and used for ever."""
+
+    __slots__ = ("data", "slot_length", "slots", "views")
+
+    def __init__(self, data: memoryview, stride: int) -> None:
+        self.data = data
+        self.slot_length = stride - CHUNK_OVERHEAD
+        self.views: list[tuple[memoryview, memoryview, memoryview, memoryview]] = []
+        """Per datagram: nonce, plaintext, header, plaintext with tag."""
+        self.slots: list[memoryview] = []
+        for at in range(0, len(data), stride):
+            end = min(at + stride, len(data))
+            body = at + HEADER_LENGTH
+            if end - body < TAG_LENGTH:
+                break
+            plain = data[body : end - TAG_LENGTH]
+            self.views.append((data[at + 4 : body], plain, data[at:body], data[body:end]))
+            self.slots.append(plain[CHUNK_HEAD_LENGTH:])
+
+
+class Sealer:
+    """Our direction: draws counters, keys and bursts; a counter is never used twice."""
+
+    def __init__(self, keys: SessionKeys, now: float, largest: int) -> None:
+        self._ratchet = Ratchet(keys.send_root, aes=keys.ours.aes and keys.theirs.aes)
+        self._aead: Aead = self._ratchet.draw()
+        self._index = keys.their_index
+        self._phase = 0
+        self._phase_counter = 0
+        self._phase_since = now
+        self.next_counter = 0
+        self._buffer = memoryview(bytearray(max(largest, LARGEST_DATAGRAM)))
+        self._layouts: dict[int, Layout] = {}
+
+    def layout(self, stride: int) -> Layout:
+        """The slices of our buffer at this stride, as many datagrams as one call can send."""
+        layout = self._layouts.get(stride)
+        if layout is None:
+            if len(self._layouts) >= 4:
+                self._layouts.clear()
+            count = max(1, min(MOST_DATAGRAMS, len(self._buffer) // stride))
+            layout = self._layouts[stride] = Layout(self._buffer[: count * stride], stride)
+        return layout
+
+    def skip(self) -> int:
+        """Leave one counter out, so that an ACK for it shows a receiver that lies (TR-02)."""
+        counter = self.next_counter
+        self.next_counter += 1
+        return counter
+
+    def content(self, now: float, stride: int, offset: int, length: int) -> memoryview:
+        """Seal `length` content bytes, already in the slots of `layout(stride)`, as CHUNKs.
+
+        Returns the datagrams end to end; all but the last are `stride` bytes.
+        """
+        layout = self.layout(stride)
+        slot = layout.slot_length
+        count, rest = divmod(length, slot)
+        counter = self._advance(now, count + bool(rest))
+        pack, encrypt = _HEAD.pack_into, self._aead.encrypt_into
+        buffer, index, phase = self._buffer, self._index, self._phase
+        first, second, third, fourth = CHUNK_MARKS
+        at = 0
+        for nonce, plain, header, sealed in layout.views[:count]:
+            pack(
+                buffer, at, DATA, phase, 0, index, counter,
+                first, second, third, offset, fourth, slot,
+            )  # fmt: skip
+            encrypt(nonce, plain, header, sealed)
+            at += stride
+            counter += 1
+            offset += slot
+        if rest:
+            pack(
+                buffer, at, DATA, phase, 0, index, counter,
+                first, second, third, offset, fourth, rest,
+            )  # fmt: skip
+            at = self._seal_at(at, CHUNK_HEAD_LENGTH + rest)
+        return buffer[:at]
+
+    def frames(self, now: float, plain: bytes) -> memoryview:
+        """Seal one datagram of encoded frames."""
+        counter = self._advance(now, 1)
+        HEADER.pack_into(self._buffer, 0, DATA, self._phase, 0, self._index, counter)
+        self._buffer[HEADER_LENGTH : HEADER_LENGTH + len(plain)] = plain
+        return self._buffer[: self._seal_at(0, len(plain))]
+
+    def _seal_at(self, at: int, length: int) -> int:
+        body = at + HEADER_LENGTH
+        end = body + length
+        data = self._buffer
+        self._aead.encrypt_into(
+            data[at + 4 : body], data[body:end], data[at:body], data[body : end + TAG_LENGTH]
+        )
+        return end + TAG_LENGTH
+
+    def _advance(self, now: float, count: int) -> int:
+        """The first of `count` fresh counters, after a change of key if one is due."""
+        counter = self.next_counter
+        if counter + count >= COUNTER_LIMIT:
+            raise OverflowError("no counters are left")
+        if (
+            counter - self._phase_counter >= PHASE_DATAGRAMS
+            or now - self._phase_since >= PHASE_SECONDS
+        ):
+            self._aead = self._ratchet.draw()
+            self._phase = (self._phase + 1) & 0xFF
+            self._phase_counter, self._phase_since = counter, now
+        self.next_counter = counter + count
+        return counter
+
+
+class Opened:
+    """What a burst held, once verified."""
+
+    __slots__ = ("_end", "content", "counters", "frames")
+
+    def __init__(self) -> None:
+        self.counters: list[tuple[int, int]] = []
+        """Half-open runs of counters, in the order of arrival."""
+        self.content: list[tuple[int, list[memoryview]]] = []
+        """Contiguous runs of content: offset and slices, none of them empty."""
+        self.frames: list[tuple[int, memoryview]] = []
+        """Counter and plaintext of every datagram that is not a CHUNK."""
+        self._end = -1
+
+    def sort(self, fields: tuple[int, ...], plain: memoryview, slot: memoryview) -> None:
+        """Put one opened datagram where it belongs; `fields` as `_HEAD` unpacks them."""
+        _, _, _, _, counter, first, second, third, offset, fourth, length = fields
+        if (first, second, third, fourth) == CHUNK_MARKS and 0 < length == len(slot):
+            if offset == self._end:
+                self.content[-1][1].append(slot)
+            else:
+                self.content.append((offset, [slot]))
+            self._end = offset + length
+        else:
+            self.frames.append((counter, plain))
+
+
+class Opener:
+    """Their direction: keys by phase, and the window of counters seen."""
+
+    def __init__(self, keys: SessionKeys, now: float) -> None:
+        self._ratchet = Ratchet(keys.receive_root, aes=keys.ours.aes and keys.theirs.aes)
+        self._aead: Aead = self._ratchet.draw()
+        self._following: Aead = self._ratchet.draw()
+        self._previous: Aead | None = None
+        self._previous_until = now
+        self._phase = 0
+        self._phase_counter = 0
+        self._phase_since = now
+        self._replay = ReplayWindow()
+        self._layouts: dict[tuple[int, int], Layout] = {}
+        self.dropped = 0
+        """Datagrams that did not verify or had been seen."""
+
+    def open(self, now: float, burst: Burst, keep_old_key: float) -> Opened:
+        """Open every datagram in place; an old key lives for `keep_old_key` seconds."""
+        opened = Opened()
+        layout = self._layout(burst.data, burst.stride)
+        count = len(layout.views)
+        if not count:
+            self.dropped += 1
+            return opened
+        counter = int.from_bytes(burst.data[8:HEADER_LENGTH])
+        phases = burst.data[1 : (count - 1) * burst.stride + 2 : burst.stride].tobytes()
+        done = 0
+        if phases.count(self._phase) == count and self._replay.fresh(counter, count):
+            done = self._open_run(opened, layout, burst.stride, counter)
+        for number in range(done, count):
+            self._open_one(opened, layout, number, now, keep_old_key)
+        return opened
+
+    def _open_run(self, opened: Opened, layout: Layout, stride: int, first: int) -> int:
+        """The common case: consecutive fresh counters under the current key.
+
+        Returns how many datagrams were dealt with; fewer than all if a counter is out of turn.
+        """
+        data, slots = layout.data, layout.slots
+        unpack, decrypt = _HEAD.unpack_from, self._aead.decrypt_into
+        content = opened.content
+        run, counter, end, at = first, first, -1, 0
+        marks = CHUNK_MARKS
+        slices: list[memoryview] = []
+        for number, (nonce, plain, header, sealed) in enumerate(layout.views):
+            try:
+                decrypt(nonce, sealed, header, plain)
+            except InvalidTag:
+                self._accept(opened, run, counter)
+                self.dropped += 1
+                counter += 1
+                run = counter
+                at += stride
+                continue
+            fields = unpack(data, at)
+            _, _, zero, _, found, one, two, three, offset, four, length = fields
+            if found != counter or zero:
+                self._accept(opened, run, counter)
+                if zero or self._replay.seen(found):
+                    self.dropped += 1
+                else:
+                    self._accept(opened, found, found + 1)
+                    opened.sort(fields, plain, slots[number])
+                return number + 1
+            slot = slots[number]
+            if (one, two, three, four) == marks and 0 < length == len(slot):
+                if offset != end:
+                    slices = []
+                    content.append((offset, slices))
+                slices.append(slot)
+                end = offset + length
+            else:
+                opened.frames.append((counter, plain))
+            counter += 1
+            at += stride
+        self._accept(opened, run, counter)
+        return len(layout.views)
+
+    def _open_one(
+        self, opened: Opened, layout: Layout, number: int, now: float, keep_old_key: float
+    ) -> None:
+        """The careful way: any key phase, any counter."""
+        nonce, plain, header, sealed = layout.views[number]
+        counter = int.from_bytes(header[8:])
+        aead = self._key(header[1], counter, now)
+        if aead is None or header[2] or header[3] or self._replay.seen(counter):
+            self.dropped += 1
+            return
+        try:
+            aead.decrypt_into(nonce, sealed, header, plain)
+        except InvalidTag:
+            self.dropped += 1
+            return
+        if aead is self._following:
+            self._turn(now, counter, keep_old_key)
+        self._accept(opened, counter, counter + 1)
+        head = bytes(header) + bytes(plain[:CHUNK_HEAD_LENGTH]).ljust(CHUNK_HEAD_LENGTH, b"\0")
+        opened.sort(_HEAD.unpack(head), plain, layout.slots[number])
+
+    def _key(self, phase: int, counter: int, now: float) -> Aead | None:
+        if phase == self._phase:
+            return self._aead
+        if phase == (self._phase + 1) & 0xFF:
+            early = counter - self._phase_counter < EARLIEST_PHASE_DATAGRAMS
+            if early and now - self._phase_since < EARLIEST_PHASE_SECONDS:
+                return None
+            return self._following
+        if phase == (self._phase - 1) & 0xFF and now < self._previous_until:
+            return self._previous
+        return None
+
+    def _turn(self, now: float, counter: int, keep_old_key: float) -> None:
+        """The peer has changed its key, and this datagram proves it."""
+        self._previous, self._previous_until = self._aead, now + keep_old_key
+        self._aead, self._following = self._following, self._ratchet.draw()
+        self._phase = (self._phase + 1) & 0xFF
+        self._phase_counter, self._phase_since = counter, now
+
+    def _accept(self, opened: Opened, first: int, end: int) -> None:
+        if end > first:
+            self._replay.mark(first, end - first)
+            opened.counters.append((first, end))
+
+    def _layout(self, data: memoryview, stride: int) -> Layout:
+        """Slices of a received burst; the socket hands out the same views again and again."""
+        key = (id(data), stride)
+        layout = self._layouts.get(key)
+        if layout is None:
+            if len(self._layouts) >= _LAYOUTS_KEPT:
+                self._layouts.clear()
+            layout = self._layouts[key] = Layout(data, stride)
+        return layout
