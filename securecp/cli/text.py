@@ -1,8 +1,8 @@
-"""Foreign text made fit for a terminal: every name, reason and argument passes here before it is shown.
+"""Foreign text made fit for a terminal: every name, reason and argument passes here first.
 
-A file name may hold an escape sequence, a right-to-left override, a carriage return that rewrites the
-prompt, or bytes that are no text at all. What leaves here is one line of harmless characters; whatever
-is not harmless stands there as an escape, so that nothing hides (SPEC §10.5).
+A file name may hold an escape sequence, a right-to-left override, a carriage return that rewrites
+the prompt, or bytes that are no text at all. What leaves here is one line of harmless characters;
+whatever is not harmless stands there as an escape, so that nothing hides (SPEC §10.5).
 
 This is display text only. It is never parsed back and never used as a path.
 """
@@ -33,7 +33,7 @@ _REFUSED_CATEGORIES = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 def safe_text(value: bytes | str, limit: int = REMOTE_LIMIT) -> str:
     """`value` as one printable line of at most `limit` characters, everything doubtful escaped.
 
-    Bytes are read as UTF-8; a byte that is not UTF-8 becomes `\\xNN`, a doubtful character `\\uNNNN`.
+    Bytes are read as UTF-8. Other bytes become `\\xNN`, doubtful characters `\\uNNNN`.
     """
     text = _decode(value, limit)
     if len(text) <= limit and _PLAIN.fullmatch(text):

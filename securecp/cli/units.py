@@ -1,4 +1,4 @@
-"""Sizes, rates and times as people write and read them; decimal units, as on the wire and on disks."""
+"""Sizes, rates and times as people write and read them; decimal units, as disks have them."""
 
 import re
 
