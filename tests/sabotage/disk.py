@@ -1,0 +1,5 @@
+"""Edits to what disk decides."""
+
+from tests.sabotage.edit import Edit
+
+EDITS: tuple[Edit, ...] = ()
