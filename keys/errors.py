@@ -4,7 +4,8 @@
     ├── MalformedKeyError         text or bytes that are not such a key
     ├── PassphraseError           wrong passphrase, or a sealed file that is damaged
     ├── FileRefusedError          a private file that is not safe to use; the hint is the remedy
-    ├── KeyFileError              no identity there, or one already
+    ├── FileFailedError           exit 1, the system would not read or write it
+    ├── KeyFileError              no identity there, or one already, or not a key file
     └── ContactsError             the contacts file is damaged, or the change is refused
         ├── NameRefusedError      exit 2, not a name we accept
         ├── UnknownContactError   no such contact; carries the nearest name
@@ -40,8 +41,14 @@ class FileRefusedError(KeysError):
     """A private file or its directory is not safe to use; the hint is the command that mends it."""
 
 
+class FileFailedError(KeysError):
+    """The system refused to read or write a private file; what was there before still is."""
+
+    exit_code = 1
+
+
 class KeyFileError(KeysError):
-    """There is no identity at this place, or there is one already, or it cannot be written."""
+    """There is no identity at this place, or there is one already, or this is not a key file."""
 
 
 class ContactsError(KeysError):

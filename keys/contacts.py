@@ -1,0 +1,265 @@
+"""Contacts: everyone we know, as a value; changes give a new value or are refused (SPEC §3.3).
+
+    version = 1
+
+    [contacts.alice]
+    key = "age1…"
+
+    [groups]
+    family = ["alice"]
+
+Nothing here touches the disk (`keys.contactsfile` does) or guesses: text that is not wholly
+understood is an error, and an error leaves nobody allowed.
+"""
+
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import date
+from typing import Any
+
+from keys.errors import (
+    ChangedKeyError,
+    ContactsError,
+    DuplicateContactError,
+    UnknownContactError,
+    printable,
+)
+from keys.identity import PublicKey
+from keys.names import check_name, nearest, skeleton
+from keys.policy import Contact, Proof, Verified, contact_from
+
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class Contacts:
+    """The contacts by name, in the order of the file, and the groups. Immutable."""
+
+    people: Mapping[str, Contact] = field(default_factory=dict)
+    groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    own: PublicKey | None = field(default=None, compare=False)
+    """Our own key, which is no contact."""
+    _by_key: dict[bytes, Contact] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        by_key: dict[bytes, Contact] = {}
+        for contact in self.people.values():
+            self._refuse_own(contact.key)
+            other = by_key.setdefault(bytes(contact.key), contact)
+            if other is not contact:
+                raise _same_key(contact.name, other.name)
+        _check_distinct([*self.people, *self.groups])
+        for name, members in self.groups.items():
+            _check_group(name, members, self.people)
+        object.__setattr__(self, "_by_key", by_key)
+
+    @classmethod
+    def parse(cls, text: str, own: PublicKey | None = None) -> "Contacts":
+        """From the text of the file; `ContactsError` for anything that is not wholly understood."""
+        try:
+            document = tomllib.loads(text)
+        except (ValueError, RecursionError) as error:
+            reason = str(error) if isinstance(error, tomllib.TOMLDecodeError) else "not readable"
+            raise ContactsError(f"not valid TOML: {reason}") from None
+        version = document.pop("version", None)
+        if type(version) is not int or version != VERSION:
+            raise ContactsError(*_version_trouble(version))
+        people = _table(document.pop("contacts", {}), "contacts")
+        groups = _table(document.pop("groups", {}), "groups")
+        for name in document:
+            raise ContactsError(f"{printable(name)} is not a part of a contacts file")
+        return cls(
+            {name: contact_from(name, _table(table, name)) for name, table in people.items()},
+            {name: _members(name, members) for name, members in groups.items()},
+            own,
+        )
+
+    # Whom do we know?
+
+    def __iter__(self) -> Iterator[Contact]:
+        return iter(self.people.values())
+
+    def __len__(self) -> int:
+        return len(self.people)
+
+    def allowed(self, public_key: bytes) -> bool:
+        """Whether this key may speak with us: it is a contact's, and the contact is not blocked."""
+        contact = self._by_key.get(public_key)
+        return contact is not None and not contact.blocked
+
+    def by_key(self, public_key: bytes) -> Contact | None:
+        """The contact with this public key (32 bytes), blocked or not."""
+        return self._by_key.get(public_key)
+
+    def lookup(self, name: str) -> Contact:
+        """The contact of this name, in any case; `UnknownContactError` knows the nearest."""
+        found = self.people.get(name) or self.people.get(self._spelled(name, self.people) or "")
+        if found is None:
+            raise UnknownContactError(name, nearest(name, self.people))
+        return found
+
+    def resolve(self, name: str) -> tuple[Contact, ...]:
+        """The contact of this name, or the members of this group."""
+        group = self._spelled(name, self.groups)
+        if group is None:
+            try:
+                return (self.lookup(name),)
+            except UnknownContactError:
+                everyone = [*self.people, *self.groups]
+                raise UnknownContactError(name, nearest(name, everyone)) from None
+        return tuple(self.people[member] for member in self.groups[group])
+
+    @staticmethod
+    def _spelled(name: str, names: Mapping[str, object]) -> str | None:
+        lower = name.lower()
+        return next((known for known in names if known.lower() == lower), None)
+
+    # Changes: each gives new contacts, or is refused.
+
+    def add(self, contact: Contact, *, replace_key: bool = False) -> "Contacts":
+        """With one contact more.
+
+        Another key for a known name is `ChangedKeyError` unless `replace_key`: then the key and
+        card are exchanged, the proof of the old key goes, `always` becomes `ask`, and all else,
+        a block too, stays.
+        """
+        self._refuse_own(contact.key)
+        spelled = self._spelled(contact.name, self.people)
+        known = self.people.get(spelled or "")
+        if known is None:
+            return self._with({**self.people, contact.name: contact})
+        if known.key == contact.key:
+            raise DuplicateContactError(
+                f"{known.name} is in the contacts already, with this key",
+                known.name,
+                f"securecp contacts set {known.name} changes the rest",
+            )
+        if not replace_key:
+            raise ChangedKeyError(known.name, known.key.fingerprint, contact.key.fingerprint)
+        changed = replace(
+            known,
+            key=contact.key,
+            card=contact.card,
+            verified=None,
+            accept="ask" if known.accept == "always" else known.accept,
+        )
+        return self._with({**self.people, known.name: changed})
+
+    def remove(self, name: str) -> "Contacts":
+        """Without this contact, in the groups too."""
+        gone = self.lookup(name).name
+        people = {key: contact for key, contact in self.people.items() if key != gone}
+        return self._with(
+            people,
+            {
+                group: tuple(member for member in members if member != gone)
+                for group, members in self.groups.items()
+            },
+        )
+
+    def rename(self, name: str, new: str) -> "Contacts":
+        """The same contact under another name, in the groups too."""
+        old = self.lookup(name).name
+        check_name(new)
+        taken = self._spelled(new, self.people)
+        if taken not in (None, old):
+            raise DuplicateContactError(f"there is a contact named {taken} already", taken or "")
+        people = {
+            (new if key == old else key): (replace(contact, name=new) if key == old else contact)
+            for key, contact in self.people.items()
+        }
+        return self._with(
+            people,
+            {
+                group: tuple(new if member == old else member for member in members)
+                for group, members in self.groups.items()
+            },
+        )
+
+    def update(self, name: str, **changes: Any) -> "Contacts":
+        """With other values of `accept`, `endpoints`, `into`, `max_size`, `card` for a contact."""
+        assert changes.keys() <= {"accept", "endpoints", "into", "max_size", "card", "blocked"}
+        contact = self.lookup(name)
+        return self._with({**self.people, contact.name: replace(contact, **changes)})
+
+    def block(self, name: str) -> "Contacts":
+        """They stay known, and are answered no more."""
+        return self.update(name, blocked=True)
+
+    def unblock(self, name: str) -> "Contacts":
+        """They may speak with us again."""
+        return self.update(name, blocked=False)
+
+    def verify(self, name: str, on: date, how: Proof) -> "Contacts":
+        """Their key was compared with them."""
+        contact = self.lookup(name)
+        changed = replace(contact, verified=Verified(on, how))
+        return self._with({**self.people, contact.name: changed})
+
+    def group(self, name: str, members: tuple[str, ...]) -> "Contacts":
+        """With this group; no members removes it."""
+        groups = {key: value for key, value in self.groups.items() if key != name}
+        if members:
+            groups[name] = tuple(self.lookup(member).name for member in members)
+        return self._with(dict(self.people), groups)
+
+    def _with(
+        self, people: dict[str, Contact], groups: Mapping[str, tuple[str, ...]] | None = None
+    ) -> "Contacts":
+        return Contacts(people, self.groups if groups is None else groups, self.own)
+
+    def _refuse_own(self, key: PublicKey) -> None:
+        if self.own is not None and key == self.own:
+            raise ContactsError("this is your own key", "Ask them for theirs: securecp id")
+
+
+def _table(value: object, name: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise ContactsError(f"{printable(name)} should be a table")
+    return value
+
+
+def _members(name: str, members: object) -> tuple[str, ...]:
+    if not isinstance(members, list) or not all(type(member) is str for member in members):
+        raise ContactsError(f"group {printable(name)} should be a list of names")
+    return tuple(members)
+
+
+def _check_group(name: str, members: tuple[str, ...], people: Mapping[str, Contact]) -> None:
+    check_name(name)
+    for member in members:
+        if member not in people:
+            guess = nearest(member, people)
+            raise ContactsError(
+                f"group {name} names {printable(member)}, who is not a contact",
+                f"Did you mean {guess}?" if guess else "",
+            )
+    if len(set(members)) != len(members):
+        raise ContactsError(f"group {name} names someone twice")
+
+
+def _check_distinct(names: list[str]) -> None:
+    seen: dict[str, str] = {}
+    for name in names:
+        other = seen.setdefault(skeleton(name), name)
+        if other is not name:
+            raise DuplicateContactError(
+                f"{printable(name)} is too much like {printable(other)}, which is there already",
+                other,
+                "Choose names that differ by more than case or look-alike letters.",
+            )
+
+
+def _same_key(name: str, other: str) -> DuplicateContactError:
+    return DuplicateContactError(
+        f"this key is in the contacts already, as {other}; {name} would be a second name for it",
+        other,
+        f"securecp contacts rename {other} {name}",
+    )
+
+
+def _version_trouble(version: object) -> tuple[str, str]:
+    if type(version) is int:
+        return f"version {version} is not known to this securecp", "Use the securecp that wrote it."
+    return "there is no version in it, so it is not whole", ""
