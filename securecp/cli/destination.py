@@ -14,8 +14,8 @@ from securecp.cli.text import quoted
 from securecp.errors import StorageError
 
 _SYSTEM = (
-    "/bin", "/boot", "/dev", "/etc", "/lib", "/lib32", "/lib64", "/libx32", "/proc", "/sbin", "/sys",
-    "/usr", "/var/lib", "/var/log", "/var/spool", "/var/www",
+    "/bin", "/boot", "/dev", "/etc", "/lib", "/lib32", "/lib64", "/libx32", "/proc", "/sbin",
+    "/sys", "/usr", "/var/lib", "/var/log", "/var/spool", "/var/www",
     "/System", "/Library", "/Applications",
 )  # fmt: skip
 

@@ -41,7 +41,7 @@ class OutputClosedError(InterruptedTransferError):
 def explain(error: BaseException) -> Failure:
     """Message, hint and exit code of any exception whatever."""
     message, hint, code = _explain(error)
-    return Failure(_line(message), _line(hint), code)
+    return Failure(_line(message), _line(_as_hint(hint)), code)
 
 
 def _explain(error: BaseException) -> Failure:
@@ -105,6 +105,13 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 def _as_text(value: object) -> str | bytes:
     return value if isinstance(value, (str, bytes)) else str(value)
+
+
+def _as_hint(text: str) -> str:
+    """Hints begin small and end without a stop, whoever worded them."""
+    if text[1:2] in {" ", "'"} or text[1:2].islower():
+        text = text[:1].lower() + text[1:]
+    return text.removesuffix(".").rstrip()
 
 
 def _line(text: str) -> str:

@@ -1,0 +1,77 @@
+"""Where keys, contacts and state live on this machine.
+
+    --home DIR or SECURECP_HOME     everything in one folder
+    otherwise                       the places that this system has for settings, state, downloads
+
+    identity.key  contacts.toml     settings, private (0700)
+    receipts/                       state: what peers signed for
+    received/                       the default destination; `securecp` in the downloads folder
+                                    when no home was given
+
+A contact's name is never part of a path.
+"""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from securecp.cli.failures import UsageError
+
+if TYPE_CHECKING:
+    from keys.identity import Identity
+    from securecp.cli.passphrase import Passphrase
+
+VARIABLE = "SECURECP_HOME"
+
+
+@dataclass(frozen=True)
+class Home:
+    """The folders of one person on this machine."""
+
+    settings: Path
+    state: Path
+    received: Path
+
+    @property
+    def key_file(self) -> Path:
+        """The identity, by default unreadable to others."""
+        return self.settings / "identity.key"
+
+    @property
+    def contacts_file(self) -> Path:
+        """Whom we know."""
+        return self.settings / "contacts.toml"
+
+    @property
+    def receipts(self) -> Path:
+        """What peers signed for."""
+        return self.state / "receipts"
+
+    def identity(self, passphrase: "Passphrase") -> "Identity":
+        """Our key pair; KeysError says what is wrong with the file."""
+        from keys import keyfile
+
+        return keyfile.load(self.key_file, passphrase.ask)
+
+
+def find(option: str | None) -> Home:
+    """The home that was asked for, on the command line or in the environment, or the usual one."""
+    chosen = option if option is not None else os.environ.get(VARIABLE)
+    if chosen is None:
+        return _usual()
+    if not chosen:
+        raise UsageError("the home folder has no name", f"give --home DIR, or unset {VARIABLE}")
+    folder = Path(chosen).absolute()
+    return Home(folder, folder, folder / "received")
+
+
+def _usual() -> Home:
+    from platformdirs import PlatformDirs
+
+    places = PlatformDirs("securecp", appauthor=False)
+    return Home(
+        places.user_config_path,
+        places.user_state_path,
+        places.user_downloads_path / "securecp",
+    )

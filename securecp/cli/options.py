@@ -1,0 +1,68 @@
+"""Options that many commands share, and what they come to."""
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from securecp.cli import home as homes
+from securecp.cli.home import Home
+from securecp.cli.output import Output
+
+
+@dataclass(frozen=True)
+class Face:
+    """Whom a command speaks for, and to whom."""
+
+    home: Home
+    output: Output
+
+
+def common(command: Callable[..., Any]) -> Callable[..., Any]:
+    """`--home`, `--json`, `--quiet`, `--verbose`; the command's first argument is a `Face`."""
+
+    @click.option("--json", "as_json", is_flag=True, help="Print JSON, one object a line.")
+    @click.option("-q", "--quiet", is_flag=True, help="Only results and errors.")
+    @click.option("-v", "--verbose", is_flag=True, help="Say more about what happens.")
+    @click.option("--home", "own_home", metavar="DIR", hidden=True)
+    @click.pass_context
+    @functools.wraps(command)
+    def wrapped(
+        ctx: click.Context,
+        *,
+        as_json: bool,
+        quiet: bool,
+        verbose: bool,
+        own_home: str | None,
+        **rest: Any,
+    ) -> Any:
+        folder = own_home if own_home is not None else ctx.find_root().obj
+        output = Output(as_json=as_json, quiet=quiet, verbose=verbose)
+        return command(Face(homes.find(folder), output), **rest)
+
+    return wrapped
+
+
+def passphrase(command: Callable[..., Any]) -> Callable[..., Any]:
+    """`--passphrase-fd` and `--passphrase-file`; the command gets a `passphrase`."""
+
+    @click.option(
+        "--passphrase-fd", type=click.IntRange(0), metavar="N",
+        help="Read the passphrase from file descriptor N.",
+    )  # fmt: skip
+    @click.option(
+        "--passphrase-file", type=click.Path(path_type=Path), metavar="FILE",
+        help="Read the passphrase from the first line of FILE.",
+    )  # fmt: skip
+    @functools.wraps(command)
+    def wrapped(
+        *args: Any, passphrase_fd: int | None, passphrase_file: Path | None, **rest: Any
+    ) -> Any:
+        from securecp.cli.passphrase import Passphrase
+
+        return command(*args, passphrase=Passphrase(passphrase_fd, passphrase_file), **rest)
+
+    return wrapped
