@@ -60,8 +60,8 @@ class Contacts:
         try:
             document = tomllib.loads(text)
         except (ValueError, RecursionError) as error:
-            reason = str(error) if isinstance(error, tomllib.TOMLDecodeError) else "not readable"
-            raise ContactsError(f"not valid TOML: {reason}") from None
+            reason = "nested too deep" if isinstance(error, RecursionError) else str(error)
+            raise ContactsError(f"not valid TOML: {printable(reason, 120)}") from None
         version = document.pop("version", None)
         if type(version) is not int or version != VERSION:
             raise ContactsError(*_version_trouble(version))
@@ -242,13 +242,14 @@ def _check_group(name: str, members: tuple[str, ...], people: Mapping[str, Conta
 def _check_distinct(names: list[str]) -> None:
     seen: dict[str, str] = {}
     for name in names:
-        other = seen.setdefault(skeleton(name), name)
-        if other is not name:
+        alike = skeleton(name)
+        if alike in seen:
             raise DuplicateContactError(
-                f"{printable(name)} is too much like {printable(other)}, which is there already",
-                other,
+                f"{printable(name)} is too much like {printable(seen[alike])}, which is there",
+                seen[alike],
                 "Choose names that differ by more than case or look-alike letters.",
             )
+        seen[alike] = name
 
 
 def _same_key(name: str, other: str) -> DuplicateContactError:

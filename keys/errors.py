@@ -100,8 +100,8 @@ class ChangedKeyError(ContactsError):
         self.offered = offered
 
 
-def printable(text: str) -> str:
-    """A name that may be hostile, as one short line of ASCII (no control characters)."""
+def printable(text: str, longest: int = 40) -> str:
+    """Text that may be hostile, as one short line of ASCII (no control characters)."""
     plain = text.encode("ascii", "backslashreplace").decode()
     plain = "".join(c if " " <= c <= "~" else f"\\x{ord(c):02x}" for c in plain)
-    return plain if len(plain) <= 40 else f"{plain[:37]}..."
+    return plain if len(plain) <= longest else f"{plain[: longest - 3]}..."

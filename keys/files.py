@@ -1,4 +1,3 @@
-# ruff: noqa: PTH
 """Private files: safe to read, and replaced whole or not at all (SPEC §3.1).
 
 Everything happens relative to one open directory, which is checked once: it belongs to us and

@@ -21,7 +21,8 @@ Proof = Literal["pair-code", "qr"]
 MOST_ENDPOINTS = 16
 LONGEST_PATH = 4096
 _PORT = re.compile(r"[1-9][0-9]{0,4}")
-_HOST = re.compile(r"(?=.{1,253}\Z)[A-Za-z0-9]([A-Za-z0-9_-]{0,62}\.?)*")
+_HOST = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,252}")
+_BRACKETED = re.compile(r"\[([0-9A-Fa-f:.]+(?:%[A-Za-z0-9._-]+)?)\]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +80,11 @@ def check_endpoint(endpoint: str) -> None:
 
 
 def _is_bracketed(host: str) -> bool:
-    if len(host) < 3 or host[0] != "[" or host[-1] != "]":
+    inside = _BRACKETED.fullmatch(host)
+    if inside is None:
         return False
     try:
-        IPv6Address(host[1:-1])
+        IPv6Address(inside[1])
     except AddressValueError:
         return False
     return True
