@@ -62,6 +62,8 @@ class Done:
     skipped: int = 0
     failed: tuple[tuple[bytes, str], ...] = ()
     """File paths that did not make it, each with the reason."""
+    receipt: bytes = b""
+    """The receiver's signed receipt as `Receipt.encode` gives it, for the sender to keep."""
 
 
 @dataclass(frozen=True, slots=True)
