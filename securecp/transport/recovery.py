@@ -19,6 +19,8 @@ LARGEST_PACKET_THRESHOLD = 300
 PERSISTENT = 3
 """PTOs without any delivery that count as persistent congestion."""
 _SKIPPED_KEPT = 128
+_ROUNDING = 1e-6
+"""`sent_at + delay - delay` may be a hair less than `sent_at`: the timer must find its loss."""
 
 
 class Outcome:
@@ -140,7 +142,7 @@ class Recovery:
         newest = self._newest_acked_at
         for record, _ in outcome.acked:
             newest = max(newest, record.sent_at)
-        outcome.lost = self.flight.overdue(before, min(now - delay, newest))
+        outcome.lost = self.flight.overdue(before, min(now - delay + _ROUNDING, newest))
         congested = [part for part in outcome.lost if not part[0].probe]
         for record, bits in congested:
             size = record.bytes_of(bits)
