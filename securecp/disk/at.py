@@ -86,6 +86,17 @@ def names(directory: int) -> list[bytes]:
     return [os.fsencode(name) for name in os.listdir(directory)]
 
 
+def split(path: str) -> tuple[bytes, bytes]:
+    """A path that our own user typed as (directory, last component); `.` and `..` are resolved.
+
+    The last component is empty for the root of the file system.
+    """
+    head, tail = os.path.split(path.rstrip("/") or path)
+    if tail in ("", ".", ".."):
+        head, tail = os.path.split(os.path.realpath(path))
+    return os.fsencode(head or "."), os.fsencode(tail)
+
+
 def identity(descriptor: int) -> Identity:
     found = os.fstat(descriptor)
     return found.st_dev, found.st_ino

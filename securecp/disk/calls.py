@@ -5,6 +5,6 @@ import sys
 if sys.platform == "win32":
     from securecp.disk import plain as at
 else:
-    from securecp.disk import at as at
+    from securecp.disk import at
 
 __all__ = ["at"]

@@ -9,7 +9,9 @@ import itertools
 import os
 import stat
 
-from securecp.disk.at import Identity
+from securecp.disk.at import Identity, split
+
+__all__ = ["Identity", "split"]
 
 _BINARY = getattr(os, "O_BINARY", 0) | getattr(os, "O_NOINHERIT", 0)
 _paths: dict[int, bytes] = {}

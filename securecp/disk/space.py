@@ -87,3 +87,16 @@ def reason(error: OSError) -> str:
     if error.errno in _FULL:
         return "the disk is full"
     return _REASONS.get(error.errno or 0, error.strerror or str(error))
+
+
+def unreadable(error: OSError) -> str:
+    """Why a file to send cannot be read, in words for a person."""
+    words = {
+        errno.ENOENT: "no such file or folder",
+        errno.EACCES: "no permission to read it",
+        errno.EPERM: "no permission to read it",
+        errno.ENOTDIR: "part of its path is not a folder",
+        errno.ELOOP: "it is a link, and links are not followed",
+        errno.ENAMETOOLONG: "its name is too long",
+    }
+    return words.get(error.errno or 0, error.strerror or str(error))
