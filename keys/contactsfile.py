@@ -11,12 +11,13 @@ The lock keeps other securecp processes out, not an editor. So the file is compa
 before it is replaced, and if someone saved it meanwhile, the change starts again from theirs.
 """
 
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from keys.contacts import Contacts
-from keys.errors import ContactsError, FileFailedError, KeysError
+from keys.errors import ContactsError, KeysError
 from keys.files import PrivateDirectory
 from keys.identity import PublicKey
 from keys.policy import table_from
@@ -34,113 +35,111 @@ version = 1
 """
 
 
-class ContactsFile:
-    """The contacts file at `path`; `own` is our key, which is refused as a contact."""
+def load(path: Path, own: PublicKey | None = None) -> Contacts:
+    """The contacts as the file has them now, none without a file; damaged: `ContactsError`.
 
-    def __init__(self, path: Path, own: PublicKey | None = None) -> None:
-        self.path = path
-        self.backup = path.with_name(path.name + ".bak")
-        self._own = own
-        self._stamp: tuple[int, ...] | None = None
-        self._cached: Contacts | None = None
+    `own` is our key, which is refused as a contact.
+    """
+    if not path.parent.is_dir():
+        return Contacts(own=own)
+    with PrivateDirectory(path.parent) as directory:
+        return _parse(_read(directory, path), path, own, directory)
 
-    def load(self) -> Contacts:
-        """The contacts as the file has them now; none without a file. Damaged: `ContactsError`."""
-        if not self.path.parent.is_dir():
-            return Contacts(own=self._own)
-        with PrivateDirectory(self.path.parent) as directory:
-            return self._parse(self._read(directory), directory)
 
-    def current(self) -> Contacts:
-        """`load`, but read again only if the file is another: cheap enough for every caller."""
-        try:
-            status = self.path.stat()
-            stamp: tuple[int, ...] = (
-                status.st_ino,
-                status.st_mtime_ns,
-                status.st_ctime_ns,
-                status.st_size,
+def edit(
+    path: Path, change: Callable[[Contacts], Contacts], own: PublicKey | None = None
+) -> Contacts:
+    """Put what `change` makes of the contacts into the file; it may be called more than once.
+
+    What `change` raises comes through, and the file stays as it was. The directory is made, 0700,
+    if there is none.
+    """
+    with PrivateDirectory(path.parent, create=True) as directory, directory.locked():
+        for _ in range(MOST_ATTEMPTS):
+            before = _read(directory, path)
+            old = _parse(before, path, own, directory)
+            new = change(old)
+            if new == old:
+                return new
+            after = _rewritten(_NEW if before is None else before.decode(), old, new, path)
+            if _save(directory, path, before, after.encode()):
+                return new
+    raise ContactsError(f"{path} is being changed all the time", "Close it in the editor first.")
+
+
+def backup_of(path: Path) -> Path:
+    """Where the previous content of the file is kept."""
+    return path.with_name(path.name + ".bak")
+
+
+def _save(directory: PrivateDirectory, path: Path, before: bytes | None, after: bytes) -> bool:
+    """Replace the file unless it is no longer `before`; whether it was replaced."""
+    if len(after) > LARGEST_FILE:
+        raise ContactsError(f"{path} would be larger than {LARGEST_FILE} bytes")
+    if before is not None:
+        directory.replace(backup_of(path).name, before, overwrite=True)
+    return directory.replace(
+        path.name,
+        after,
+        overwrite=before is not None,
+        unchanged=lambda: _read(directory, path) == before,
+    )
+
+
+def _read(directory: PrivateDirectory, path: Path) -> bytes | None:
+    return directory.read(path.name, limit=LARGEST_FILE, secret=False)
+
+
+def _parse(
+    data: bytes | None, path: Path, own: PublicKey | None, directory: PrivateDirectory
+) -> Contacts:
+    if data is None:
+        if restore := _restore(path, directory):
+            raise ContactsError(
+                f"{path} is gone, but its backup is there",
+                f"{restore}, or remove the backup to begin anew",
             )
-        except FileNotFoundError:
-            stamp = ()
-        except OSError as error:
-            raise FileFailedError(f"cannot read {self.path}: {error.strerror}") from error
-        if self._cached is None or stamp != self._stamp:
-            self._cached = None
-            self._cached, self._stamp = self.load(), stamp
-        return self._cached
-
-    def edit(self, change: Callable[[Contacts], Contacts]) -> Contacts:
-        """Put what `change` makes of the contacts into the file; it may be called again.
-
-        What `change` raises comes through, and the file stays as it was.
-        """
-        with PrivateDirectory(self.path.parent, create=True) as directory, directory.locked():
-            for _ in range(MOST_ATTEMPTS):
-                before = self._read(directory)
-                old = self._parse(before, directory)
-                new = change(old)
-                if new == old:
-                    return new
-                after = self._rewritten(_NEW if before is None else before.decode(), old, new)
-                if before is not None:
-                    directory.replace(self.backup.name, before, overwrite=True)
-                if self._replace(directory, after.encode(), before):
-                    return new
+        return Contacts(own=own)
+    try:
+        return Contacts.parse(data.decode(), own)
+    except UnicodeDecodeError:
+        restore = _restore(path, directory)
+        raise ContactsError(f"{path} is not usable: it is not UTF-8", restore) from None
+    except KeysError as error:
+        restore = _restore(path, directory)
+        hints = [error.hint, f"Or go back to the copy: {restore}" if restore else ""]
         raise ContactsError(
-            f"{self.path} is being changed all the time", "Close it in the editor, try again."
+            f"{path} is not usable: {error.message}", " ".join(hint for hint in hints if hint)
+        ) from None
+
+
+def _restore(path: Path, directory: PrivateDirectory) -> str:
+    """The command that goes back to the backup; empty if there is none."""
+    backup = backup_of(path)
+    if directory.read(backup.name, limit=LARGEST_FILE, secret=False) is None:
+        return ""
+    return f"cp {shlex.quote(str(backup))} {shlex.quote(str(path))}"
+
+
+def _rewritten(text: str, old: Contacts, new: Contacts, path: Path) -> str:
+    """The text with the differences between two values worked into it."""
+    import tomlkit
+
+    document = tomlkit.parse(text)
+    _rename(document, old, new)
+    _write_people(document, old, new)
+    _write_groups(document, old, new)
+    result = tomlkit.dumps(document)
+    try:
+        faithful = Contacts.parse(result, new.own) == new
+    except KeysError:
+        faithful = False
+    if not faithful:
+        raise ContactsError(
+            f"cannot make this change in {path} without disturbing what is written there",
+            "Make it by hand, in an editor.",
         )
-
-    def _replace(self, directory: PrivateDirectory, data: bytes, before: bytes | None) -> bool:
-        return directory.replace(
-            self.path.name,
-            data,
-            overwrite=before is not None,
-            unchanged=lambda: self._read(directory) == before,
-        )
-
-    def _read(self, directory: PrivateDirectory) -> bytes | None:
-        return directory.read(self.path.name, limit=LARGEST_FILE, secret=False)
-
-    def _parse(self, data: bytes | None, directory: PrivateDirectory) -> Contacts:
-        backup = directory.read(self.backup.name, limit=LARGEST_FILE, secret=False)
-        restore = f"cp {self.backup} {self.path}" if backup is not None else ""
-        if data is None:
-            if backup is not None:
-                raise ContactsError(
-                    f"{self.path} is gone, but its backup is there",
-                    f"{restore}, or remove the backup to begin anew",
-                )
-            return Contacts(own=self._own)
-        try:
-            return Contacts.parse(data.decode(), self._own)
-        except UnicodeDecodeError:
-            raise ContactsError(f"{self.path} is damaged: it is not UTF-8", restore) from None
-        except KeysError as error:
-            hints = [hint for hint in (error.hint, restore and f"Or go back: {restore}") if hint]
-            raise ContactsError(
-                f"{self.path} is not usable: {error.message}", " ".join(hints)
-            ) from None
-
-    def _rewritten(self, text: str, old: Contacts, new: Contacts) -> str:
-        """The text with the differences between two values worked into it."""
-        import tomlkit
-
-        document = tomlkit.parse(text)
-        _rename(document, old, new)
-        _write_people(document, old, new)
-        _write_groups(document, old, new)
-        result = tomlkit.dumps(document)
-        try:
-            faithful = Contacts.parse(result, self._own) == new
-        except KeysError:
-            faithful = False
-        if not faithful:
-            raise ContactsError(
-                f"cannot make this change in {self.path} without disturbing what is written there",
-                "Make it by hand, in an editor.",
-            )
-        return result
+    return result
 
 
 def _rename(document: "TOMLDocument", old: Contacts, new: Contacts) -> None:

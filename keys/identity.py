@@ -168,9 +168,18 @@ class Identity:
         return cls(Secret(entropy(SEED_LENGTH)))
 
     @classmethod
-    def parse(cls, text: str) -> "Identity":
-        """From `AGE-SECRET-KEY-PQ-1…`; the error never repeats the text."""
-        return cls(Secret(encoding.decode(encoding.SECRET, text)))
+    def parse(cls, text: Secret | str) -> "Identity":
+        """From `AGE-SECRET-KEY-PQ-1…`; the error never repeats the text.
+
+        The error is raised anew here, so that no frame of its traceback holds the text either.
+        """
+        text = text if isinstance(text, Secret) else Secret(text)
+        try:
+            return cls(Secret(encoding.decode(encoding.SECRET, text.reveal().decode())))
+        except UnicodeDecodeError:
+            raise MalformedKeyError("this is not a secret key", "securecp keygen") from None
+        except MalformedKeyError as error:
+            raise MalformedKeyError(error.message, error.hint) from None
 
     def secret_text(self) -> Secret:
         """The secret key as `AGE-SECRET-KEY-PQ-1…`, for the key file and nothing else."""

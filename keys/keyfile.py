@@ -53,9 +53,9 @@ def create(
 
 def load(path: Path, ask: Callable[[], Secret] | None = None) -> Identity:
     """The identity in `path`; `ask` gives the passphrase, and is called only if there is one."""
-    data = _read(path)
-    if not data.startswith(_INTRODUCTION):
-        return _parse(Secret(data), path)
+    content = _read(path)
+    if not _is_sealed(content):
+        return _parse(content, path)
     if ask is None:
         raise KeyFileError(
             f"{path} is sealed under a passphrase, and none was given",
@@ -63,12 +63,12 @@ def load(path: Path, ask: Callable[[], Secret] | None = None) -> Identity:
         )
     from keys.passphrase import open_sealed
 
-    return _parse(open_sealed(data, ask()), path)
+    return _parse(open_sealed(content.reveal(), ask()), path)
 
 
 def is_sealed(path: Path) -> bool:
     """Whether the identity in `path` is under a passphrase."""
-    return _read(path).startswith(_INTRODUCTION)
+    return _is_sealed(_read(path))
 
 
 def change_passphrase(
@@ -81,14 +81,18 @@ def change_passphrase(
     create(path, load(path, ask), passphrase=new, force=True, entropy=entropy)
 
 
-def _read(path: Path) -> bytes:
+def _is_sealed(content: Secret) -> bool:
+    return content.reveal().startswith(_INTRODUCTION)
+
+
+def _read(path: Path) -> Secret:
     if not path.parent.is_dir():
         raise _missing(path)
     with PrivateDirectory(path.parent) as directory:
         data = directory.read(path.name, limit=LARGEST_FILE, secret=True)
     if data is None:
         raise _missing(path)
-    return data
+    return Secret(data)
 
 
 def _missing(path: Path) -> KeyFileError:
@@ -117,11 +121,17 @@ def _parse(text: Secret, path: Path) -> Identity:
             f"{path} is an armored age file, which securecp does not read",
             f"age -d {shlex.quote(str(path))}, then seal it again without -a",
         )
+    return Identity.parse(_only_line(text, path))
+
+
+def _only_line(text: Secret, path: Path) -> Secret:
     lines = [
-        line for line in text.reveal().split(b"\n") if line.strip() and not line.startswith(b"#")
+        Secret(line)
+        for line in text.reveal().split(b"\n")
+        if line.strip() and not line.startswith(b"#")
     ]
-    if len(lines) != 1 or not lines[0].isascii():
+    if len(lines) != 1:
         raise KeyFileError(
             f"{path} should hold one secret key, and does not", "Restore it from a copy."
         )
-    return Identity.parse(lines[0].decode("ascii"))
+    return lines[0]

@@ -6,7 +6,6 @@ differ at a glance: case, and the pairs that look alike in common type (`l I 1`,
 `vv w`, `_ -`), do not tell two people apart.
 """
 
-import difflib
 import re
 from collections.abc import Iterable
 
@@ -37,6 +36,8 @@ def skeleton(name: str) -> str:
 
 def nearest(name: str, names: Iterable[str]) -> str | None:
     """The name that was probably meant, if one is near."""
+    import difflib  # only when someone mistyped
+
     by_case = {known.lower(): known for known in names}
     found = difflib.get_close_matches(name[:64].lower(), by_case, n=1, cutoff=0.6)
     return by_case[found[0]] if found else None

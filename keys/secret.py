@@ -14,7 +14,9 @@ class Secret:
     __slots__ = ("__value",)
 
     def __init__(self, value: bytes | str) -> None:
-        self.__value = value.encode() if isinstance(value, str) else bytes(value)
+        if isinstance(value, str):  # a terminal's bytes that are not UTF-8 arrive as surrogates
+            value = value.encode("utf-8", "surrogateescape")
+        self.__value = bytes(value)
 
     def reveal(self) -> bytes:
         """The bytes themselves, for the one call that needs them."""

@@ -7,8 +7,8 @@ signature is an ordinary Ed25519 signature for that point.
 Stricter than the specification where it leaves room, so that a signature has one form:
 s < q (the text says s < 2^253), and the public point must lie in the prime-order subgroup.
 
-Letters are those of the specification. All arithmetic on secrets is libsodium's, in constant time.
-https://signal.org/docs/specifications/xeddsa/
+Letters are those of the specification (Trevor Perrin, "The XEdDSA and VXEdDSA Signature Schemes").
+All arithmetic on secrets is libsodium's, in constant time.
 """
 
 import hmac
