@@ -32,6 +32,12 @@ def split(text: str) -> tuple[str, int]:
     return host, port
 
 
+def written(text: str) -> str:
+    """`text` with its port, as the contacts file wants it; nothing is looked up."""
+    host, port = split(text)
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 def to_listen(text: str) -> Endpoint:
     """Where to wait; port 0 lets the system choose one."""
     host, port = split(text)

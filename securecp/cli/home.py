@@ -3,7 +3,8 @@
     --home DIR or SECURECP_HOME     everything in one folder
     otherwise                       the places that this system has for settings, state, downloads
 
-    identity.key  contacts.toml     settings, private (0700)
+    identity.key  identity.pub      settings, private (0700)
+    contacts.toml
     receipts/                       state: what peers signed for
     received/                       the default destination; `securecp` in the downloads folder
                                     when no home was given
@@ -16,10 +17,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from keys.files import PrivateDirectory
 from securecp.cli.failures import UsageError
 
 if TYPE_CHECKING:
-    from keys.identity import Identity
+    from keys.identity import Identity, PublicKey
+    from keys.secret import Secret
     from securecp.cli.passphrase import Passphrase
 
 VARIABLE = "SECURECP_HOME"
@@ -39,6 +42,11 @@ class Home:
         return self.settings / "identity.key"
 
     @property
+    def public_file(self) -> Path:
+        """Our public key, so that it can be shown without the passphrase."""
+        return self.settings / "identity.pub"
+
+    @property
     def contacts_file(self) -> Path:
         """Whom we know."""
         return self.settings / "contacts.toml"
@@ -53,6 +61,35 @@ class Home:
         from keys import keyfile
 
         return keyfile.load(self.key_file, passphrase.ask)
+
+    def public(self, passphrase: "Passphrase") -> "PublicKey":
+        """Our public key, without asking for a passphrase if that can be helped."""
+        from keys import keyfile
+        from keys.identity import PublicKey
+
+        if keyfile.is_sealed(self.key_file) and not passphrase.given:
+            with PrivateDirectory(self.settings) as directory:
+                data = directory.read(self.public_file.name, limit=1_000, secret=False)
+            if data is not None:
+                return PublicKey.parse(data.decode("ascii", "replace").strip())
+        return self.identity(passphrase).public
+
+    def own(self) -> "PublicKey | None":
+        """Our public key, if there is one and it can be read without asking."""
+        from securecp.cli.passphrase import Passphrase
+
+        if not self.key_file.exists():
+            return None
+        return self.public(Passphrase())
+
+    def create(self, identity: "Identity", passphrase: "Secret | None", *, force: bool) -> None:
+        """Write the key file, then the public key beside it."""
+        from keys import keyfile
+
+        keyfile.create(self.key_file, identity, passphrase=passphrase, force=force)
+        with PrivateDirectory(self.settings) as directory, directory.locked():
+            data = f"{identity.public}\n".encode()
+            directory.replace(self.public_file.name, data, overwrite=True)
 
 
 def find(option: str | None) -> Home:

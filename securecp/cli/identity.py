@@ -26,6 +26,11 @@ def show_identity(face: options.Face, *, passphrase: "Passphrase", card: bool) -
 
     It is no secret. Who has it can send me files once I have added theirs.
     """
+    if not face.output.as_json and not card:
+        public = face.home.public(passphrase)
+        face.output.result(str(public))
+        face.output.detail(f"fingerprint {public.fingerprint}")
+        return
     identity = face.home.identity(passphrase)
     public = identity.public
     if face.output.as_json:
@@ -38,5 +43,4 @@ def show_identity(face: options.Face, *, passphrase: "Passphrase", card: bool) -
             }
         )
     else:
-        face.output.result(str(identity.card if card else public))
-        face.output.detail(f"fingerprint {public.fingerprint}")
+        face.output.result(str(identity.card))

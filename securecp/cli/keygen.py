@@ -32,7 +32,6 @@ def keygen(
     The public key is my name: give it to the people who may send me files or get files from me.
     The secret key stays in a file that only I can read.
     """
-    from keys import keyfile
     from keys.errors import KeyFileError
     from keys.identity import Identity
 
@@ -46,7 +45,7 @@ def keygen(
         )
     sealed = None if no_passphrase else passphrase.ask_new() or None
     identity = Identity.generate(os.urandom)
-    keyfile.create(path, identity, passphrase=sealed, force=force)
+    face.home.create(identity, sealed, force=force)
     if face.output.as_json:
         face.output.document({"public_key": str(identity.public), "file": str(path)})
     else:

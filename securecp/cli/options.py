@@ -28,10 +28,8 @@ def common(command: Callable[..., Any]) -> Callable[..., Any]:
     @click.option("-q", "--quiet", is_flag=True, help="Only results and errors.")
     @click.option("-v", "--verbose", is_flag=True, help="Say more about what happens.")
     @click.option("--home", "own_home", metavar="DIR", hidden=True)
-    @click.pass_context
     @functools.wraps(command)
     def wrapped(
-        ctx: click.Context,
         *,
         as_json: bool,
         quiet: bool,
@@ -39,7 +37,7 @@ def common(command: Callable[..., Any]) -> Callable[..., Any]:
         own_home: str | None,
         **rest: Any,
     ) -> Any:
-        folder = own_home if own_home is not None else ctx.find_root().obj
+        folder = own_home if own_home is not None else click.get_current_context().find_root().obj
         output = Output(as_json=as_json, quiet=quiet, verbose=verbose)
         return command(Face(homes.find(folder), output), **rest)
 

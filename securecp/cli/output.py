@@ -60,6 +60,10 @@ class Output:
         """Something that must be seen, also with `--quiet` and `--json`."""
         self._to_person(f"securecp: {text}")
 
+    def question(self, text: str) -> None:
+        """What the person must see before they answer."""
+        self._to_person(text)
+
     def failure(self, failure: Failure) -> None:
         """One line and a hint."""
         self._to_person(f"securecp: {failure.message}")

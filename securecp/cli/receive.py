@@ -1,0 +1,147 @@
+"""`securecp receive`: wait for files from contacts."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from securecp.cli import destination, endpoints, options, ui
+from securecp.errors import InterruptedTransferError
+
+if TYPE_CHECKING:
+    from securecp.cli.book import Book
+    from securecp.cli.consent import Consent
+    from securecp.cli.narrate import Narrator
+    from securecp.cli.passphrase import Passphrase
+    from securecp.net.dial import ReceiveOptions
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  securecp receive                                  from any contact, asking each time
+  securecp receive --from alice --into ~/inbox --once
+  securecp receive --listen 127.0.0.1:4400 --yes --json
+"""
+)
+@click.option("--from", "name", metavar="NAME", help="Only from this contact.")
+@click.option("--into", type=click.Path(path_type=Path), metavar="DIR", help="Where files go.")
+@click.option("--into-anywhere", is_flag=True, help="Allow a home or system folder.")
+@click.option(
+    "--listen", default="0.0.0.0:4400", show_default=True, metavar="HOST:PORT",
+    help="Where to wait.",
+)  # fmt: skip
+@click.option("--once", is_flag=True, help="End after one transfer, with its exit code.")
+@click.option("--yes", is_flag=True, help="Accept without asking (never for `accept = never`).")
+@click.option(
+    "--on-conflict", type=click.Choice(["rename", "skip", "overwrite"]), default="rename",
+    show_default=True, help="If a file of that name is there.",
+)  # fmt: skip
+@options.passphrase
+@options.common
+def receive(
+    face: options.Face,
+    *,
+    name: str | None,
+    into: Path | None,
+    into_anywhere: bool,
+    listen: str,
+    once: bool,
+    yes: bool,
+    on_conflict: str,
+    passphrase: "Passphrase",
+) -> int:
+    """Wait for files from contacts.
+
+    Only contacts are answered; for everyone else nobody seems to be here. Unless the contact is
+    set to `accept = always` or --yes is given, each offer is shown and you are asked.
+    """
+    from securecp.cli.book import Book
+    from securecp.cli.consent import Consent
+    from securecp.cli.narrate import Narrator
+    from securecp.net.dial import ReceiveOptions
+
+    where = endpoints.to_listen(listen)
+    output = face.output
+    identity = face.home.identity(passphrase)
+    book = Book(
+        face.home.contacts_file,
+        identity.public,
+        trouble=lambda error: output.warning(f"nobody is allowed for now: {error.message}"),
+    )
+    only = bytes(book.contacts.lookup(name).key) if name is not None else None
+    choose = chooser(face, book, into, anywhere=into_anywhere)
+    consent = Consent(book, output, yes=yes, only=only)
+    narrator = Narrator(output, sending=False, name_of=book.name_of, text_of=book.text_of)
+    _advise(face, book, yes=yes)
+    wanted = ReceiveOptions(
+        identity=identity,
+        allowed=consent.allowed,
+        policy=consent.policy,
+        into=choose,
+        listen=where,
+        once=once,
+        conflict=on_conflict,
+        only=only,
+    )
+    return _wait(wanted, narrator, consent)
+
+
+def chooser(
+    face: options.Face, book: "Book", into: Path | None, *, anywhere: bool
+) -> Callable[[bytes], Path]:
+    """Which folder a peer's files go to: `--into`, the contact's own, or the usual one.
+
+    What can be judged now is judged now, before anyone calls.
+    """
+    usual = face.home.received
+
+    def approved(folder: Path) -> Path:
+        folder = Path(os.path.abspath(folder))  # noqa: PTH100  links stay as they are
+        if not anywhere:
+            destination.check(folder, ours=usual)
+        destination.prepare(folder)
+        return folder
+
+    if into is not None:
+        chosen = approved(into)
+        return lambda _peer: chosen
+    default = approved(usual)
+
+    def choose(peer: bytes) -> Path:
+        contact = book.contact(peer)
+        if contact is None or contact.into is None:
+            return default
+        return approved(Path(contact.into).expanduser())
+
+    for contact in book.contacts:
+        choose(bytes(contact.key))
+    return choose
+
+
+def _advise(face: options.Face, book: "Book", *, yes: bool) -> None:
+    if not len(book.contacts):
+        face.output.note("nobody may send you anything yet: securecp contacts add NAME age1…")
+    elif not yes and not ui.can_ask() and any(one.accept == "ask" for one in book.contacts):
+        face.output.note("no terminal to ask: offers are declined unless the contact's accept is")
+        face.output.note("always, or --yes is given")
+
+
+def _wait(wanted: "ReceiveOptions", narrator: "Narrator", consent: "Consent") -> int:
+    from securecp.events import Done, Event, Failed
+    from securecp.net import dial
+
+    def emit(event: Event) -> None:
+        if isinstance(event, Failed | Done):
+            consent.withdraw()
+        narrator(event)
+
+    try:
+        return dial.receive(wanted, emit, consent.ask)
+    except KeyboardInterrupt:
+        raise InterruptedTransferError("interrupted", "the same command waits again") from None
+    finally:
+        consent.withdraw()
+        narrator.close()

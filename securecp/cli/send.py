@@ -1,0 +1,177 @@
+"""`securecp send`: put files into the hands of a contact."""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from securecp.cli import options
+from securecp.cli.failures import UsageError
+from securecp.cli.text import quoted
+from securecp.errors import (
+    InterruptedTransferError,
+    PartialError,
+    SourceError,
+    TrustError,
+)
+
+if TYPE_CHECKING:
+    from keys.identity import Identity
+    from keys.policy import Contact
+    from securecp.cli.book import Book
+    from securecp.cli.passphrase import Passphrase
+    from securecp.events import Done
+    from securecp.transport.wire import Endpoint
+
+AGAIN = "the same command starts the transfer again"
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  securecp send holiday/ --to alice --at 192.0.2.7:4400
+  securecp send report.pdf notes/ --to alice        at the endpoint in the contacts
+  securecp send -- -odd-name --to alice             a name that begins with -
+"""
+)
+@click.argument("paths", nargs=-1, required=True, metavar="PATH...")
+@click.option("--to", "name", required=True, metavar="NAME", help="The contact who gets the files.")
+@click.option("--at", metavar="HOST:PORT", help="Where they wait; otherwise as in the contacts.")
+@click.option(
+    "--timeout", type=click.FloatRange(0.1, 3600), default=10.0, show_default=True,
+    metavar="SECONDS", help="How long to wait for an answer.",
+)  # fmt: skip
+@options.passphrase
+@options.common
+def send(
+    face: options.Face,
+    *,
+    paths: tuple[str, ...],
+    name: str,
+    at: str | None,
+    timeout: float,
+    passphrase: "Passphrase",
+) -> int:
+    """Send files and folders to a contact.
+
+    They are sealed so that only the contact's key opens them. "Delivered" is said when the other
+    side has stored everything and signed for it.
+    """
+    from securecp.cli.book import Book
+
+    present, missing = look(paths)
+    identity = face.home.identity(passphrase)
+    book = Book(face.home.contacts_file, identity.public)
+    contact = recipient(book, name)
+    endpoints = whereabouts(contact, at)
+    for path, reason in missing:
+        face.output.warning(f"left out: {quoted(path)}: {reason}")
+    done = _deliver(face, identity, book, contact, endpoints, present, timeout)
+    _keep_receipt(face, done)
+    left_out = len(missing) + len(done.failed)
+    if left_out:
+        them = "1 was" if left_out == 1 else f"{left_out:,} were"
+        raise PartialError(f"delivered, but {them} left out", "the lines above say which and why")
+    return 0
+
+
+def look(paths: tuple[str, ...]) -> tuple[list[Path], list[tuple[bytes, str]]]:
+    """Which paths are there, and what is wrong with the others; an error if none is there."""
+    present: list[Path] = []
+    missing: list[tuple[bytes, str]] = []
+    for path in paths:
+        if path in {"", "-"}:
+            raise UsageError(
+                "standard input cannot be sent yet" if path else "a path is empty",
+                "for a file of that name write ./-" if path else "",
+            )
+        try:
+            os.lstat(path)
+        except (OSError, ValueError) as error:
+            missing.append((os.fsencode(path), _reason(error)))
+        else:
+            present.append(Path(path))
+    if not present:
+        first, reason = missing[0]
+        more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
+        raise SourceError(f"cannot send {quoted(first)}: {reason}{more}", "check the spelling")
+    return present, missing
+
+
+def recipient(book: "Book", name: str) -> "Contact":
+    """The contact of this name, if we may send to them."""
+    if "," in name:
+        raise UsageError("one contact at a time", "send once for each of them")
+    contact = book.contacts.lookup(name)
+    if contact.blocked:
+        raise TrustError(f"{contact.name} is blocked", f"securecp contacts unblock {contact.name}")
+    return contact
+
+
+def whereabouts(contact: "Contact", at: str | None) -> "list[Endpoint]":
+    """The endpoints to try, in order."""
+    from securecp.cli import endpoints
+
+    if at is not None:
+        return endpoints.to_reach(at)
+    if not contact.endpoints:
+        raise UsageError(
+            f"no address is known for {contact.name}",
+            f"add --at HOST:PORT, or: securecp contacts set {contact.name} --endpoint HOST:PORT",
+        )
+    return [found for text in contact.endpoints for found in endpoints.to_reach(text)]
+
+
+def _deliver(
+    face: options.Face,
+    identity: "Identity",
+    book: "Book",
+    contact: "Contact",
+    endpoints: "list[Endpoint]",
+    paths: list[Path],
+    timeout: float,
+) -> "Done":
+    from securecp.cli.narrate import Narrator
+    from securecp.net import dial
+
+    narrator = Narrator(face.output, sending=True, name_of=book.name_of, text_of=book.text_of)
+    narrator.peer = bytes(contact.key)
+    wanted = dial.SendOptions(
+        identity=identity,
+        peer=bytes(contact.key),
+        endpoints=endpoints,
+        paths=paths,
+        timeout=timeout,
+    )
+    face.output.note(f"calling {contact.name} …")
+    try:
+        return dial.send(wanted, narrator)
+    except KeyboardInterrupt:
+        narrator.close()
+        raise InterruptedTransferError("interrupted", AGAIN) from None
+    finally:
+        narrator.close()
+
+
+def _keep_receipt(face: options.Face, done: "Done") -> None:
+    """A receipt that cannot be kept does not undo the delivery."""
+    from securecp.cli import receipts
+    from securecp.cli.failures import explain
+
+    if not done.receipt:
+        return
+    try:
+        path = receipts.keep(face.home.receipts, done.receipt)
+    except OSError as error:
+        face.output.warning(f"the receipt could not be kept: {explain(error).message}")
+    else:
+        face.output.detail(f"receipt in {path}")
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, FileNotFoundError):
+        return "no such file"
+    if isinstance(error, OSError) and error.errno is not None:
+        return os.strerror(error.errno).lower()
+    return "not a name that a file can have"
