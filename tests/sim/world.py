@@ -1,0 +1,149 @@
+"""Ends joined by links, the invariants that watch them, and the hash of all that happened."""
+
+import hashlib
+import struct
+from collections import Counter
+from collections.abc import Callable
+from random import Random
+from typing import Protocol
+
+from securecp.transport.wire import DATA, HEADER_LENGTH, Endpoint
+from tests.sim.clock import Clock
+from tests.sim.host import Host
+from tests.sim.network import Link
+from tests.sim.options import HostOptions, LinkOptions
+
+_RECORD = struct.Struct(">dHHI")
+
+
+class Watch(Protocol):
+    """An invariant: raises SimulationError when it does not hold."""
+
+    def sent(self, host: Host, destination: Endpoint, datagram: bytes) -> None:
+        """A host puts a datagram on the wire."""
+
+    def arrived(self, host: Host, source: Endpoint, datagram: bytes) -> None:
+        """A datagram reaches a host's socket."""
+
+    def check(self) -> None:
+        """Something happened; look at the whole."""
+
+
+class Tap(Protocol):
+    """An attacker on the path: sees every datagram and decides what goes on in its place."""
+
+    def passing(self, source: Endpoint, destination: Endpoint, datagram: bytes) -> list[bytes]: ...
+
+
+class World:
+    """Hosts by endpoint and links by direction. Add hosts and links, then `run`."""
+
+    def __init__(self, seed: int, *, log: Callable[[str], None] | None = None) -> None:
+        self.clock = Clock()
+        self.struck: Counter[str] = Counter()
+        """How often each fault struck and each noted state was reached."""
+        self.watches: list[Watch] = []
+        self.taps: list[Tap] = []
+        self.hosts: dict[Endpoint, Host] = {}
+        self.links: dict[tuple[str, str], Link] = {}
+        self.datagrams = 0
+        self._seed = seed
+        self._hash = hashlib.blake2b(digest_size=16)
+        self._log = log
+
+    def random(self, purpose: str) -> Random:
+        """A generator of its own for each purpose; a text seed does not depend on `hash()`."""
+        return Random(f"{self._seed} {purpose}")
+
+    def host(self, name: str, endpoint: Endpoint, options: HostOptions | None = None) -> Host:
+        """Add a host; give it an `end` before the run."""
+        host = Host(self, name, endpoint, options or HostOptions(), self.random(name))
+        self.hosts[endpoint] = host
+        return host
+
+    def link(self, source: Host, destination: Host, options: LinkOptions) -> None:
+        """Join two hosts in one direction."""
+        name = f"{source.name} to {destination.name}"
+        link = Link(options, self.random(name), self.struck)
+        self.links[source.endpoint.address, destination.endpoint.address] = link
+
+    def join(self, left: Host, right: Host, forth: LinkOptions, back: LinkOptions) -> None:
+        """Join two hosts in both directions."""
+        self.link(left, right, forth)
+        self.link(right, left, back)
+
+    def calm(self) -> None:
+        """From here on no link has faults."""
+        self.note("calm")
+        for link in self.links.values():
+            link.options = link.options.calm()
+
+    def send(self, host: Host, destination: Endpoint, datagram: bytes) -> None:
+        """A host puts a datagram on the wire, where taps may change it."""
+        self.datagrams += 1
+        self._record(b">", host, datagram)
+        for watch in self.watches:
+            watch.sent(host, destination, datagram)
+        passing = [datagram]
+        for tap in self.taps:
+            passing = [
+                result
+                for each in passing
+                for result in tap.passing(host.endpoint, destination, each)
+            ]
+        for each in passing:
+            self.inject(host.endpoint, destination, each)
+
+    def inject(self, source: Endpoint, destination: Endpoint, datagram: bytes) -> None:
+        """Put a datagram on the link with any source endpoint: attackers spoof."""
+        link = self.links.get((source.address, destination.address))
+        host = self.hosts.get(destination)
+        if link is None or host is None:
+            self.struck["nowhere"] += 1
+            return
+        for when, arriving in link.carry(self.clock.now, datagram):
+            self.clock.at(when, lambda data=arriving: self._arrive(host, source, data))  # type: ignore[misc]
+
+    def _arrive(self, host: Host, source: Endpoint, datagram: bytes) -> None:
+        self._record(b"<", host, datagram)
+        for watch in self.watches:
+            watch.arrived(host, source, datagram)
+        host.arrive(source, datagram)
+
+    def check(self) -> None:
+        """Every invariant, after every event."""
+        for watch in self.watches:
+            watch.check()
+
+    def run(self, done: Callable[[], bool], limit: float) -> bool:
+        """Run until `done()` or until virtual time `limit`; whether it was done."""
+        for host in self.hosts.values():
+            host.settle()
+        while not done():
+            if not self.clock.step(limit):
+                return done()
+        return True
+
+    def note(self, what: str) -> None:
+        """Count a state that must be reached sometimes, and put it into the record."""
+        self.struck[what] += 1
+        self._hash.update(what.encode())
+        if self._log:
+            self._log(f"{self.clock.now:12.6f}  {what}")
+
+    @property
+    def digest(self) -> str:
+        """Hash of all events so far: equal for equal runs."""
+        return self._hash.hexdigest()
+
+    def _record(self, direction: bytes, host: Host, datagram: bytes) -> None:
+        # Handshake bytes are not reproducible (the library's ML-KEM draws its own randomness), nor
+        # is what is sealed under their keys; times, lengths and headers are.
+        visible = datagram[:HEADER_LENGTH] if datagram[:1] == bytes((DATA,)) else datagram[:1]
+        where = _RECORD.pack(self.clock.now, host.endpoint.port, len(visible), len(datagram))
+        self._hash.update(direction + where + visible)
+        if self._log:
+            self._log(
+                f"{self.clock.now:12.6f}  {host.name:9}{direction.decode()} "
+                f"{len(datagram):6}  {visible.hex()}"
+            )

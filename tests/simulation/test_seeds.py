@@ -1,0 +1,52 @@
+"""Five hundred seeds of the whole transport: every one ends well, whatever its faults."""
+
+import pytest
+
+from tests.sim.options import LINK_FAULTS, Options, swarm
+from tests.sim.scenario import run
+
+SEEDS = 500
+BATCH = 25
+SLOW = 20
+"""One seed in this many carries more than 256 KiB."""
+
+
+@pytest.mark.parametrize("first", range(0, SEEDS, BATCH))
+def test_every_seed_delivers(first: int) -> None:
+    for seed in range(first, first + BATCH):
+        run(swarm(seed))
+
+
+def test_the_swarm_switches_every_fault_on_and_often_few() -> None:
+    switched = dict.fromkeys((*LINK_FAULTS, "none"), 0)
+    for seed in range(SEEDS):
+        active = faults(swarm(seed))
+        for name in active or {"none"}:
+            switched[name] += 1
+    assert all(30 < count < 250 for count in switched.values()), switched
+
+
+def test_sizes_are_mixed() -> None:
+    sizes = [swarm(seed).size for seed in range(SEEDS)]
+    assert {0, 1} <= set(sizes)
+    assert 0 < sum(size > 2**18 for size in sizes) < SEEDS / SLOW
+    assert sum(2**16 <= size <= 2**18 for size in sizes) > SEEDS / 3
+
+
+def faults(options: Options) -> set[str]:
+    """Which faults of the link the options switch on."""
+    on = set()
+    for link in (options.forth, options.back):
+        values = {
+            "jitter": link.jitter,
+            "loss": link.loss,
+            "bursts": link.bursts,
+            "reorder": link.reorder,
+            "duplicate": link.duplicate,
+            "corrupt": link.corrupt,
+            "mtu": link.mtu < 65_507,
+            "rate": link.rate,
+            "outage": link.outages,
+        }
+        on |= {name for name, value in values.items() if value}
+    return on
