@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from keys.contacts import Contacts
-from keys.errors import ContactsError, KeysError
+from keys.errors import ContactsError, FileFailedError, KeysError
 from keys.files import PrivateDirectory
 from keys.identity import PublicKey
 from keys.policy import table_from
@@ -35,90 +35,104 @@ version = 1
 """
 
 
-def load(path: Path, own: PublicKey | None = None) -> Contacts:
-    """The contacts as the file has them now, none without a file; damaged: `ContactsError`.
+class ContactsFile:
+    """The contacts file at `path`; `own` is our key, which is refused as a contact."""
 
-    `own` is our key, which is refused as a contact.
-    """
-    if not path.parent.is_dir():
-        return Contacts(own=own)
-    with PrivateDirectory(path.parent) as directory:
-        return _parse(_read(directory, path), path, own, directory)
+    def __init__(self, path: Path, own: PublicKey | None = None) -> None:
+        self.path = path
+        self.backup = path.with_name(path.name + ".bak")
+        """The previous content."""
+        self._own = own
+        self._stamp: tuple[int, ...] | None = None
+        self._cached: Contacts | None = None
 
+    def load(self) -> Contacts:
+        """The contacts as the file has them now, none without a file; damaged: `ContactsError`."""
+        if not self.path.parent.is_dir():
+            return Contacts(own=self._own)
+        with PrivateDirectory(self.path.parent) as directory:
+            return self._parse(self._read(directory), directory)
 
-def edit(
-    path: Path, change: Callable[[Contacts], Contacts], own: PublicKey | None = None
-) -> Contacts:
-    """Put what `change` makes of the contacts into the file; it may be called more than once.
+    def current(self) -> Contacts:
+        """`load`, but read again only if the file is another: cheap enough for every caller."""
+        stamp = self._look()
+        if self._cached is None or stamp != self._stamp:
+            self._cached = None  # if it is damaged now, what it said before counts no more
+            self._cached, self._stamp = self.load(), stamp
+        return self._cached
 
-    What `change` raises comes through, and the file stays as it was. The directory is made, 0700,
-    if there is none.
-    """
-    with PrivateDirectory(path.parent, create=True) as directory, directory.locked():
-        for _ in range(MOST_ATTEMPTS):
-            before = _read(directory, path)
-            old = _parse(before, path, own, directory)
-            new = change(old)
-            if new == old:
-                return new
-            after = _rewritten(_NEW if before is None else before.decode(), old, new, path)
-            if _save(directory, path, before, after.encode()):
-                return new
-    raise ContactsError(f"{path} is being changed all the time", "Close it in the editor first.")
+    def edit(self, change: Callable[[Contacts], Contacts]) -> Contacts:
+        """Put what `change` makes of the contacts into the file; it may be called more than once.
 
-
-def backup_of(path: Path) -> Path:
-    """Where the previous content of the file is kept."""
-    return path.with_name(path.name + ".bak")
-
-
-def _save(directory: PrivateDirectory, path: Path, before: bytes | None, after: bytes) -> bool:
-    """Replace the file unless it is no longer `before`; whether it was replaced."""
-    if len(after) > LARGEST_FILE:
-        raise ContactsError(f"{path} would be larger than {LARGEST_FILE} bytes")
-    if before is not None:
-        directory.replace(backup_of(path).name, before, overwrite=True)
-    return directory.replace(
-        path.name,
-        after,
-        overwrite=before is not None,
-        unchanged=lambda: _read(directory, path) == before,
-    )
-
-
-def _read(directory: PrivateDirectory, path: Path) -> bytes | None:
-    return directory.read(path.name, limit=LARGEST_FILE, secret=False)
-
-
-def _parse(
-    data: bytes | None, path: Path, own: PublicKey | None, directory: PrivateDirectory
-) -> Contacts:
-    if data is None:
-        if restore := _restore(path, directory):
-            raise ContactsError(
-                f"{path} is gone, but its backup is there",
-                f"{restore}, or remove the backup to begin anew",
-            )
-        return Contacts(own=own)
-    try:
-        return Contacts.parse(data.decode(), own)
-    except UnicodeDecodeError:
-        restore = _restore(path, directory)
-        raise ContactsError(f"{path} is not usable: it is not UTF-8", restore) from None
-    except KeysError as error:
-        restore = _restore(path, directory)
-        hints = [error.hint, f"Or go back to the copy: {restore}" if restore else ""]
+        What `change` raises comes through, and the file stays as it was. The directory is made,
+        0700, if there is none.
+        """
+        with PrivateDirectory(self.path.parent, create=True) as directory, directory.locked():
+            for _ in range(MOST_ATTEMPTS):
+                before = self._read(directory)
+                old = self._parse(before, directory)
+                new = change(old)
+                if new == old:
+                    return new
+                text = _NEW if before is None else before.decode()
+                after = _rewritten(text, old, new, self.path)
+                if self._save(directory, before, after.encode()):
+                    return new
         raise ContactsError(
-            f"{path} is not usable: {error.message}", " ".join(hint for hint in hints if hint)
-        ) from None
+            f"{self.path} is being changed all the time", "Close it in the editor first."
+        )
 
+    def _save(self, directory: PrivateDirectory, before: bytes | None, after: bytes) -> bool:
+        """Replace the file unless it is no longer `before`; whether it was replaced."""
+        if len(after) > LARGEST_FILE:
+            raise ContactsError(f"{self.path} would be larger than {LARGEST_FILE} bytes")
+        if before is not None:
+            directory.replace(self.backup.name, before, overwrite=True)
+        return directory.replace(
+            self.path.name,
+            after,
+            overwrite=before is not None,
+            unchanged=lambda: self._read(directory) == before,
+        )
 
-def _restore(path: Path, directory: PrivateDirectory) -> str:
-    """The command that goes back to the backup; empty if there is none."""
-    backup = backup_of(path)
-    if directory.read(backup.name, limit=LARGEST_FILE, secret=False) is None:
-        return ""
-    return f"cp {shlex.quote(str(backup))} {shlex.quote(str(path))}"
+    def _look(self) -> tuple[int, ...]:
+        try:
+            status = self.path.stat()
+        except FileNotFoundError:
+            return ()
+        except OSError as error:
+            raise FileFailedError(f"cannot read {self.path}: {error.strerror}") from error
+        return status.st_ino, status.st_mtime_ns, status.st_ctime_ns, status.st_size
+
+    def _read(self, directory: PrivateDirectory) -> bytes | None:
+        return directory.read(self.path.name, limit=LARGEST_FILE, secret=False)
+
+    def _parse(self, data: bytes | None, directory: PrivateDirectory) -> Contacts:
+        if data is None:
+            if restore := self._restore(directory):
+                raise ContactsError(
+                    f"{self.path} is gone, but its backup is there",
+                    f"{restore}, or remove the backup to begin anew",
+                )
+            return Contacts(own=self._own)
+        try:
+            return Contacts.parse(data.decode(), self._own)
+        except UnicodeDecodeError:
+            restore = self._restore(directory)
+            raise ContactsError(f"{self.path} is not usable: it is not UTF-8", restore) from None
+        except KeysError as error:
+            restore = self._restore(directory)
+            hints = [error.hint, f"Or go back to the copy: {restore}" if restore else ""]
+            raise ContactsError(
+                f"{self.path} is not usable: {error.message}",
+                " ".join(hint for hint in hints if hint),
+            ) from None
+
+    def _restore(self, directory: PrivateDirectory) -> str:
+        """The command that goes back to the backup; empty if there is none."""
+        if directory.read(self.backup.name, limit=LARGEST_FILE, secret=False) is None:
+            return ""
+        return f"cp {shlex.quote(str(self.backup))} {shlex.quote(str(self.path))}"
 
 
 def _rewritten(text: str, old: Contacts, new: Contacts, path: Path) -> str:
