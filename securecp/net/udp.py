@@ -1,0 +1,149 @@
+"""Bursts to and from a UDP socket: one system call each where the kernel can, a loop where it cannot.
+
+    send       sendmsg with UDP_SEGMENT: the kernel cuts the burst into datagrams      (Linux 4.18)
+    receive    recvmsg_into with UDP_GRO: the kernel lays datagrams of one flow together (Linux 5.0)
+
+Nothing here knows what is in a datagram. Errors of the network are losses, never exceptions: what
+ICMP tells us can be forged (DG-16), and what a full buffer tells us is for later (TR-22).
+"""
+
+import contextlib
+import errno
+import socket
+import struct
+import sys
+
+from securecp.transport.wire import Burst, Endpoint
+
+UDP_SEGMENT = 103
+UDP_GRO = 104
+IP_MTU_DISCOVER = 10
+IP_PMTUDISC_PROBE = 3
+IPV6_MTU_DISCOVER = 23
+BUFFER = 65_536
+SOCKET_BUFFER = 4 << 20
+"""Asked for; a stock Linux grants 212,992 bytes, and that must do as well."""
+_VIEWS_KEPT = 256
+_ANCILLARY = 64
+_LINUX = sys.platform.startswith("linux")
+_SEGMENT = struct.Struct("=H")
+_GRO = struct.Struct("=i")
+
+_TRANSIENT = {errno.EAGAIN, errno.EWOULDBLOCK, errno.ENOBUFS, errno.ENOMEM, errno.EINTR}
+_NO_SEGMENTATION = {errno.EINVAL, errno.EIO, errno.EOPNOTSUPP, errno.ENOPROTOOPT}
+
+
+class UdpSocket:
+    """A bound UDP socket that does not block and speaks in bursts."""
+
+    def __init__(self, endpoint: Endpoint, *, offload: bool = True) -> None:
+        """OSError if the endpoint cannot be bound."""
+        family = socket.AF_INET6 if ":" in endpoint.address else socket.AF_INET
+        self._socket = socket.socket(family, socket.SOCK_DGRAM)
+        try:
+            self._socket.bind((endpoint.address, endpoint.port))
+        except OSError:
+            self._socket.close()
+            raise
+        self._socket.setblocking(False)
+        for option in (socket.SO_RCVBUF, socket.SO_SNDBUF):
+            with contextlib.suppress(OSError):
+                self._socket.setsockopt(socket.SOL_SOCKET, option, SOCKET_BUFFER)
+        self._never_fragment(family)
+        self.segmentation = offload and _LINUX
+        self._coalescing = offload and _LINUX and self._switch_coalescing_on()
+        self._buffer = memoryview(bytearray(BUFFER))
+        self._views: dict[int, memoryview] = {}
+        self.errors = 0
+        """Sends that the system refused for good: counted as losses."""
+
+    def _never_fragment(self, family: socket.AddressFamily) -> None:
+        """Path MTU is ours to find; a datagram too long for the interface must fail, not split."""
+        if not _LINUX:
+            return
+        level, option = (socket.IPPROTO_IP, IP_MTU_DISCOVER)
+        if family == socket.AF_INET6:
+            level, option = socket.IPPROTO_IPV6, IPV6_MTU_DISCOVER
+        with contextlib.suppress(OSError):
+            self._socket.setsockopt(level, option, IP_PMTUDISC_PROBE)
+
+    def _switch_coalescing_on(self) -> bool:
+        try:
+            self._socket.setsockopt(socket.IPPROTO_UDP, UDP_GRO, 1)
+        except OSError:
+            return False
+        return True
+
+    def fileno(self) -> int:
+        """For `select`."""
+        return self._socket.fileno()
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """Where we are bound."""
+        return Endpoint(*self._socket.getsockname()[:2])
+
+    def close(self) -> None:
+        """Give the port back."""
+        self._socket.close()
+
+    def receive(self) -> Burst | None:
+        """What has come, or None; the bytes are valid until the next call."""
+        for _ in range(2):
+            try:
+                return self._read()
+            except OSError as error:
+                if error.errno in _TRANSIENT:
+                    return None
+                # An ICMP error of an earlier send: reading has cleared it, so once more.
+        return None
+
+    def _read(self) -> Burst:
+        length, ancillary, _, sender = self._socket.recvmsg_into([self._buffer], _ANCILLARY)
+        stride = length
+        for level, kind, data in ancillary if self._coalescing else ():
+            if level == socket.IPPROTO_UDP and kind == UDP_GRO:
+                stride = _GRO.unpack(data)[0] or length
+        return Burst(Endpoint(*sender[:2]), self._view(length), max(stride, 1))
+
+    def _view(self, length: int) -> memoryview:
+        """The same object for the same length, so that slices made of it can be kept."""
+        view = self._views.get(length)
+        if view is None:
+            if len(self._views) >= _VIEWS_KEPT:
+                self._views.clear()
+            view = self._views[length] = self._buffer[:length]
+        return view
+
+    def send(self, burst: Burst) -> bool:
+        """Send all of it; False if the socket is full: keep the burst and try it again later."""
+        if self.segmentation and len(burst.data) > burst.stride:
+            return self._send_segmented(burst)
+        return self._send_singly(burst)
+
+    def _send_segmented(self, burst: Burst) -> bool:
+        segment = (socket.IPPROTO_UDP, UDP_SEGMENT, _SEGMENT.pack(burst.stride))
+        try:
+            self._socket.sendmsg([burst.data], [segment], 0, burst.endpoint)
+        except OSError as error:
+            if error.errno in _TRANSIENT:
+                return False
+            if error.errno in _NO_SEGMENTATION:
+                self.segmentation = False
+                return self._send_singly(burst)
+            self.errors += 1
+        return True
+
+    def _send_singly(self, burst: Burst) -> bool:
+        """One call a datagram; where the socket fills up half-way the rest counts as lost."""
+        for at in range(0, len(burst.data), burst.stride):
+            try:
+                self._socket.sendto(burst.data[at : at + burst.stride], burst.endpoint)
+            except OSError as error:
+                if error.errno not in _TRANSIENT:
+                    self.errors += 1
+                elif at == 0:
+                    return False
+                else:
+                    break
+        return True
