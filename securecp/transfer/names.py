@@ -16,6 +16,8 @@ _REFUSED = re.compile(rb"[\x00-\x1f\x7f/\\]|\xc2[\x80-\x9f]")
 _DRIVE = re.compile(rb"[A-Za-z]:")
 _ESCAPED = re.compile(rb"%[0-9A-Fa-f]{2}")
 _SPECIAL = (b"", b".", b"..", b"~")
+OUR_PREFIX = b".securecp-"
+"""Partial files in the destination are called so; nothing that is offered may be."""
 _OVERLONG = ((b"\xc0\xae", b"."), (b"\xc0\xaf", b"/"), (b"\xc1\x9c", b"\\"))
 """Two-byte spellings that careless UTF-8 decoders take for ASCII."""
 
@@ -29,6 +31,8 @@ def problem(name: bytes) -> str | None:
     refused = _REFUSED.search(name)
     if refused:
         return "a separator in a name" if refused[0] in (b"/", b"\\") else "a control character"
+    if name.startswith(OUR_PREFIX):
+        return "a name that securecp keeps for itself"
     if name[1:2] == b":" and _DRIVE.match(name):
         return "a drive letter"
     if b"%" in name and _leads_elsewhere(name):
