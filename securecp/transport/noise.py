@@ -77,6 +77,10 @@ class HandshakeState:
         role = "initiator" if self._initiator else "responder"
         return f"<HandshakeState {self.suite.name} {role} {self._now.position}>"
 
+    def fork(self) -> "HandshakeState":
+        """A twin that goes on by itself, for a reader with checks of its own after the tag."""
+        return copy.copy(self)
+
     @property
     def rs(self) -> bytes | None:
         """The remote static public key, once known."""

@@ -1,0 +1,64 @@
+"""A call: our HELLOs, when they are sent again, and the cookie if one was asked for (SPEC §4.6)."""
+
+from securecp.errors import ProtocolError
+from securecp.transport.cookie import COOKIE_LIFE, MAC_LENGTH, open_cookie
+from securecp.transport.handshake import Initiator
+from securecp.transport.wire import Endpoint
+
+# SPEC §4.8
+RETRY = (0.25, 0.5, 1.0, 2.0)
+"""Seconds between HELLOs; the last value repeats."""
+
+
+class Call:
+    """One peer called at one endpoint, until it answers or the deadline passes."""
+
+    def __init__(
+        self, now: float, initiator: Initiator, endpoint: Endpoint, timeout: float
+    ) -> None:
+        self.initiator: Initiator | None = initiator
+        """Dropped, with its ephemeral keys, as soon as there is a session."""
+        self.peer = initiator.peer
+        self.endpoint = endpoint
+        self.ends_at = now + timeout
+        self._next_at = now
+        self._sent = 0
+        self._mac1s: tuple[bytes, ...] = ()
+        self._cookie = b""
+        self._cookie_ends_at = now
+        self._hastened = False
+
+    def next_at(self) -> float:
+        """When there is something to do: send again, or give up."""
+        return self.ends_at if self.initiator is None else min(self._next_at, self.ends_at)
+
+    def hello(self, now: float) -> bytes | None:
+        """HELLO-A and HELLO-B laid end to end if they are due now."""
+        if self.initiator is None or not self._next_at <= now < self.ends_at:
+            return None
+        cookie = self._cookie if now < self._cookie_ends_at else None
+        hello_a, hello_b = self.initiator.hello(cookie)
+        self._mac1s = (hello_a[-MAC_LENGTH:], hello_b[-MAC_LENGTH:])
+        self._next_at = now + RETRY[min(self._sent, len(RETRY) - 1)]
+        self._sent += 1
+        return hello_a + hello_b
+
+    def take_cookie(self, now: float, datagram: bytes) -> None:
+        """Use the cookie from now on; ProtocolError if it is not for our last HELLOs.
+
+        The first one makes us call again at once, later ones do not: who can read our HELLOs
+        could make us send without end.
+        """
+        self._cookie = self._open(datagram)
+        self._cookie_ends_at = now + COOKIE_LIFE
+        if not self._hastened:
+            self._hastened = True
+            self._next_at = now
+
+    def _open(self, datagram: bytes) -> bytes:
+        for mac1 in self._mac1s:
+            try:
+                return open_cookie(datagram, self.peer, mac1)
+            except ProtocolError:
+                continue
+        raise ProtocolError("a COOKIE is not authentic")

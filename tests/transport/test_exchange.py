@@ -1,0 +1,218 @@
+"""The exchange when all goes well, or nobody answers: calls, routing, turns, deadlines."""
+
+from collections.abc import Callable
+
+import pytest
+
+from securecp.transport.exchange import Exchange
+from securecp.transport.wire import DATA, HELLO_A, HELLO_B, REPLY, Burst, SessionKeys
+from tests.transport.handshakes import (
+    ALICE,
+    BOB,
+    EVE,
+    PARAMETERS,
+    Confirming,
+    World,
+    identity,
+    only,
+    pair,
+    place,
+    public,
+    same_session,
+    seeded,
+)
+
+
+def test_a_call_makes_one_session_with_the_same_keys() -> None:
+    world, alice, bob = pair()
+    world.call(alice, bob)
+    world.run(1.0)
+    ours, theirs = only(alice.connected).keys, only(bob.connected).keys
+    assert same_session(ours, theirs)
+    assert (ours.peer, theirs.peer) == (public(BOB), public(ALICE))
+    assert ours.initiator
+    assert not theirs.initiator
+    assert ours.send_root != ours.receive_root
+    assert alice.exchange.deadline() is None
+    assert bob.exchange.deadline() is None
+
+
+def test_one_round_trip_and_the_fewest_datagrams() -> None:
+    world, alice, bob = pair()
+    world.call(alice, bob)
+    world.run(1.0)
+    kinds = world.kinds()
+    assert kinds[alice.endpoint] == [HELLO_A, HELLO_B, DATA]
+    assert kinds[bob.endpoint] == [REPLY, DATA]
+    lengths = [len(flight.data) for flight in world.sent[:3]]
+    assert lengths == [1200, 208, 1200]
+
+
+def test_the_hello_goes_out_as_one_burst() -> None:
+    _, alice, bob = pair()
+    alice.exchange.call(0.0, identity(BOB).public, bob.endpoint)
+    burst = alice.exchange.transmit(0.0)
+    assert burst is not None
+    assert (len(burst.data), burst.stride, burst.endpoint) == (1408, 1200, bob.endpoint)
+    assert alice.exchange.transmit(0.0) is None
+    bob.exchange.receive(0.0, burst._replace(endpoint=alice.endpoint))
+    reply = bob.exchange.transmit(0.0)
+    assert reply is not None
+    assert reply.data[0] == REPLY
+
+
+def test_hellos_are_sent_again_and_then_the_call_fails() -> None:
+    world = World()
+    alice = world.add(ALICE)
+    nobody = world.add(BOB)
+    del world.nodes[nobody.endpoint]
+    world.call(alice, nobody)
+    world.run(20.0)
+    times = [flight.at - 0.01 for flight in world.sent if flight.data[0] == HELLO_A]
+    assert times == pytest.approx([0, 0.25, 0.75, 1.75, 3.75, 5.75, 7.75, 9.75])
+    (failure,) = alice.failed
+    assert (failure.peer, failure.endpoint) == (public(BOB), nobody.endpoint)
+    assert not alice.connected
+    assert alice.exchange.deadline() is None
+
+
+def test_a_call_ends_at_its_own_timeout() -> None:
+    world = World()
+    alice, nobody = world.add(ALICE), world.add(BOB)
+    del world.nodes[nobody.endpoint]
+    world.call(alice, nobody, timeout=0.5)
+    world.run(0.49)
+    assert not alice.failed
+    world.run(0.51)
+    assert len(alice.failed) == 1
+
+
+def test_retransmissions_are_the_same_bytes() -> None:
+    world = World()
+    alice, nobody = world.add(ALICE), world.add(BOB)
+    del world.nodes[nobody.endpoint]
+    world.call(alice, nobody)
+    world.run(5.0)
+    assert len({flight.data for flight in world.sent}) == 2
+
+
+def test_calls_at_several_endpoints_make_one_session() -> None:
+    world = World()
+    alice, bob = world.add(ALICE), world.add(BOB)
+    nobody = world.add(BOB, port=9)
+    del world.nodes[nobody.endpoint]
+    world.call(alice, nobody)
+    world.call(alice, bob)
+    world.run(20.0)
+    assert only(alice.connected).endpoint == bob.endpoint
+    assert len(bob.connected) == 1
+    assert not alice.failed
+
+
+def test_a_reply_from_another_address_does_not_move_the_session() -> None:
+    world, alice, bob = pair()
+    world.route = lambda flight: (
+        [flight.__class__(flight.at, flight.number, place(99), flight.target, flight.data)]
+        if flight.data[0] == REPLY
+        else [flight]
+    )
+    world.call(alice, bob)
+    world.run(1.0)
+    assert only(alice.connected).endpoint == bob.endpoint
+
+
+def test_sessions_take_turns_to_transmit() -> None:
+    world, bob = World(), None
+    bob = world.add(BOB, knows=(ALICE, EVE))
+    for number in (ALICE, EVE):
+        world.call(world.add(number), bob)
+    world.run(1.0)
+    first, second = bob.channels
+
+    def always(channel: Confirming) -> Callable[[float], Burst | None]:
+        return lambda now: channel.seal(b"more")
+
+    for channel in (first, second):
+        channel.transmit = always(channel)  # type: ignore[method-assign, assignment]
+    bursts = [bob.exchange.transmit(2.0) for _ in range(6)]
+    endpoints = [burst.endpoint for burst in bursts if burst is not None]
+    assert len(set(endpoints[:2])) == 2
+    assert endpoints == endpoints[:2] * 3
+
+
+def test_closed_channels_are_forgotten() -> None:
+    world, alice, bob = pair()
+    world.call(alice, bob)
+    world.run(1.0)
+    bob.channels[0].closed = True
+    bob.exchange.wake(1.0)
+    before = bob.exchange.dropped
+    bob.exchange.receive(1.0, alice.channels[0].seal(b"late")._replace(endpoint=alice.endpoint))
+    assert bob.exchange.dropped == before + 1
+    assert bob.channels[0].opened == 1
+
+
+def test_a_burst_with_datagrams_of_two_sessions_reaches_both() -> None:
+    world = World()
+    bob, alice = world.add(BOB), world.add(ALICE)
+    for _ in range(2):
+        world.call(alice, bob)
+        world.run(world.now + 1.0)
+    first, second = alice.channels
+    parts = [bytes(channel.seal(b"mixed").data) for channel in (first, second, first, second)]
+    joined = memoryview(b"".join(parts))
+    before = [channel.opened for channel in bob.channels]
+    bob.exchange.receive(3.0, Burst(alice.endpoint, joined, len(parts[0])))
+    assert [channel.opened for channel in bob.channels] == [n + 2 for n in before]
+
+
+def test_a_burst_for_one_session_arrives_in_one_piece() -> None:
+    world, alice, bob = pair()
+    world.call(alice, bob)
+    world.run(1.0)
+    pieces: list[int] = []
+    bob.channels[0].receive = lambda now, burst: pieces.append(len(burst.data))  # type: ignore[method-assign]
+    datagram = bytes(alice.channels[0].seal(b"x" * 400).data)
+    joined = datagram * 64 + datagram[:100]
+    bob.exchange.receive(2.0, Burst(alice.endpoint, memoryview(joined), len(datagram)))
+    assert pieces == [len(joined)]
+
+
+def test_own_key_cannot_be_called() -> None:
+    world = World()
+    alice = world.add(ALICE)
+    with pytest.raises(ValueError, match="own"):
+        alice.exchange.call(0.0, identity(ALICE).public, place(7))
+
+
+def test_dg08_an_index_in_use_is_drawn_again() -> None:
+    draws = iter([b"\0\0\0\1", b"\0\0\0\1", b"\0\0\0\1", b"\0\0\0\2"])
+    other = seeded("rest")
+
+    def entropy(n: int) -> bytes:
+        return next(draws) if n == 4 else other(n)
+
+    def connect(keys: SessionKeys, endpoint: object, now: float) -> Confirming:
+        raise AssertionError
+
+    exchange = Exchange(identity(ALICE), lambda _: True, connect, entropy, PARAMETERS)
+    exchange.call(0.0, identity(BOB).public, place(1))
+    exchange.call(0.0, identity(EVE).public, place(2))
+    bursts = [exchange.transmit(0.0), exchange.transmit(0.0)]
+    indices = [bytes(burst.data[4:8]) for burst in bursts if burst is not None]
+    assert indices == [b"\0\0\0\1", b"\0\0\0\2"]
+
+
+def test_dg08_the_responder_draws_again_too_for_calls_half_open_and_sessions() -> None:
+    world = World()
+    bob = world.add(BOB, knows=(ALICE, EVE))
+    alice, eve = world.add(ALICE), world.add(EVE)
+    world.call(alice, bob)
+    world.run(1.0)
+    taken = only(bob.connected).keys.our_index.to_bytes(4, "big")
+    draws = iter([taken, taken, b"\7\7\7\7"])
+    other = seeded("rest")
+    bob.exchange._entropy = lambda n: next(draws) if n == 4 else other(n)
+    world.call(eve, bob)
+    world.run(2.0)
+    assert bob.connected[1].keys.our_index == 0x07070707
