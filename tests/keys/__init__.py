@@ -1,0 +1,1 @@
+"""Keys, key files and contacts."""
