@@ -30,7 +30,7 @@ test: $(READY) ## every check: format, lint, types, imports, dependencies, spell
 	@$(BIN)/pytest -n $(WORKERS) --dist worksteal
 
 sim: $(READY) ## simulated transfers, by default SEEDS=0:5000
-	@$(BIN)/python -m tests.sim $(SEEDS)
+	@$(BIN)/python -m tests.sim.run --seeds $(SEEDS)
 
 bench: $(READY) ## whole transfers over loopback beside scp, rsync and tar, with time, CPU and memory
 	@$(BIN)/python -m tests.bench $(ARGS)
