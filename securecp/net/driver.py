@@ -3,7 +3,7 @@
     read some bursts ─► wake if due ─► advance ─► write some bursts ─► sleep until the deadline
 
 Each turn has a budget for reading and for writing, so that neither starves the other. A burst that
-the socket does not take is kept and offered again; the machine is not asked for the next one before.
+the socket does not take is kept and offered again before the machine is asked for the next one.
 """
 
 import contextlib
@@ -42,9 +42,15 @@ class Driver:
         self._machine = machine
         self._clock = clock
         self._unsent: Burst | None = None
+        self._more = True
         self._bell, self._rope = os.pipe()
         os.set_blocking(self._bell, False)
         os.set_blocking(self._rope, False)
+
+    @property
+    def pending(self) -> bool:
+        """Whether the last turn left something that wants to be sent."""
+        return self._unsent is not None or self._more
 
     def notify(self) -> None:
         """Make the loop turn once, now."""
@@ -74,7 +80,8 @@ class Driver:
         if deadline is not None and deadline <= now:
             machine.wake(now)
         machine.advance(now)
-        return self._write() or reads == READS
+        self._more = self._write()
+        return self._more or reads == READS
 
     def _write(self) -> bool:
         """Send what the machine has, within the budget; True if it may have more."""
@@ -93,7 +100,8 @@ class Driver:
         now = self._clock()
         timeout = LONGEST_SLEEP if deadline is None else min(deadline - now, LONGEST_SLEEP)
         writers = [self._socket] if self._unsent is not None else []
-        ready, _, _ = select.select([self._socket, self._bell], writers, [], max(timeout, 0.0))
-        if self._bell in ready:
+        bell = self._bell
+        ready, _, _ = select.select([self._socket.fileno(), bell], writers, [], max(timeout, 0.0))
+        if bell in ready:
             with contextlib.suppress(BlockingIOError):
                 os.read(self._bell, 4096)

@@ -1,4 +1,4 @@
-"""Bursts to and from a UDP socket: one system call each where the kernel can, a loop where it cannot.
+"""Bursts to and from a UDP socket: one system call each where the kernel can, else a loop.
 
     send       sendmsg with UDP_SEGMENT: the kernel cuts the burst into datagrams      (Linux 4.18)
     receive    recvmsg_into with UDP_GRO: the kernel lays datagrams of one flow together (Linux 5.0)

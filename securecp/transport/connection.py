@@ -111,8 +111,8 @@ class Connection:
         self.keys = keys
         self.index = keys.our_index
         self.endpoint = endpoint
-        self.established = keys.initiator
-        """Whether a datagram of the peer has verified, or its handshake reply did."""
+        self.established = False
+        """Whether a datagram of the peer has verified."""
         self.closed = False
         largest = min(keys.ours.largest_datagram, keys.theirs.largest_datagram)
         self._entropy = entropy

@@ -97,6 +97,11 @@ class ContentReceiver:
         self._came = 0
 
     @property
+    def stored(self) -> int:
+        """Bytes that have come and were not forgotten."""
+        return self._received.total
+
+    @property
     def limit(self) -> int:
         """Bytes of content that the peer may send in all."""
         return self._came + self._window

@@ -1,0 +1,72 @@
+"""All meetings on one socket: the exchange below, a session for each connection above; no I/O.
+
+`meet(connection, now)` makes the session of a new connection, or closes it and gives None. What
+sessions report comes out of `on_event` with the session it concerns.
+"""
+
+from collections.abc import Callable
+
+from securecp.events import Connected, Event
+from securecp.session import Session
+from securecp.transport.connection import Connection
+from securecp.transport.exchange import CallFailed, Exchange
+from securecp.transport.wire import Burst
+
+Meet = Callable[[Connection, float], Session | None]
+PATH = "direct"
+"""How a peer is reached at an address that was typed."""
+
+
+class Hub:
+    """What the driver drives."""
+
+    def __init__(
+        self,
+        exchange: Exchange[Connection],
+        meet: Meet,
+        on_event: Callable[[Session, Event], None],
+        on_over: Callable[[Session], None],
+        on_call_failed: Callable[[CallFailed], None] = lambda _: None,
+    ) -> None:
+        self._exchange = exchange
+        self._meet = meet
+        self._on_event = on_event
+        self._on_over = on_over
+        self._on_call_failed = on_call_failed
+        self.sessions: list[Session] = []
+
+    def receive(self, now: float, burst: Burst) -> None:
+        """A burst from the socket."""
+        self._exchange.receive(now, burst)
+
+    def transmit(self, now: float) -> Burst | None:
+        """The next burst for the socket."""
+        return self._exchange.transmit(now)
+
+    def wake(self, now: float) -> None:
+        """A deadline has come."""
+        self._exchange.wake(now)
+
+    def deadline(self) -> float | None:
+        """When to wake."""
+        times = [session.deadline() for session in self.sessions]
+        times.append(self._exchange.deadline())
+        return min((time for time in times if time is not None), default=None)
+
+    def advance(self, now: float) -> None:
+        """Meet who has come, let every session work, and tell what they report."""
+        for event in self._exchange.events():
+            if isinstance(event, CallFailed):
+                self._on_call_failed(event)
+                continue
+            session = self._meet(event.channel, now)
+            if session is not None:
+                self.sessions.append(session)
+                self._on_event(session, Connected(event.keys.peer, PATH, str(event.endpoint)))
+        for session in list(self.sessions):
+            session.advance(now)
+            for told in session.events():
+                self._on_event(session, told)
+            if session.over:
+                self.sessions.remove(session)
+                self._on_over(session)

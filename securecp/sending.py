@@ -1,0 +1,130 @@
+"""A session of who has the files: the sender's effects, carried out (SPEC §8.5)."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import ClassVar, Protocol
+
+from keys.xeddsa import verify
+from securecp.errors import SecurecpError
+from securecp.events import Done, Offered
+from securecp.session import Handlers, Session, Workshop, declined, groups
+from securecp.transfer.effects import (
+    Aborted,
+    Declined,
+    Delivered,
+    DigestChunks,
+    RestartSource,
+    SendContent,
+)
+from securecp.transfer.manifest import Chunk, Manifest
+from securecp.transfer.offer import summarise
+from securecp.transfer.sender import Sender
+from securecp.transport import connection as transport
+from securecp.transport.connection import Connection
+
+REASON_OTHER_SIZE = "it changed while it was sent"
+DIGEST_BYTES = 8 << 20
+DIGEST_CHUNKS = 64
+"""Chunks of one job in the workshop, so that results come back little by little."""
+
+
+class Source(Protocol):
+    """Where the files come from: the disk, or memory in the simulator."""
+
+    def fill(self, offset: int, slots: list[memoryview]) -> None: ...
+    def digest(self, chunk: Chunk) -> bytes | None: ...
+    def unchanged(self, entry: int) -> bool: ...
+    def renew(self, entry: int) -> bool: ...
+    def close(self) -> None: ...
+
+
+class SendSession(Session):
+    """Offers a manifest to the peer and sees it through to the receipt."""
+
+    party: Sender
+
+    def __init__(
+        self,
+        connection: Connection,
+        workshop: Workshop,
+        now: float,
+        *,
+        manifest: Manifest,
+        source: Source,
+        ours: bytes,
+        entropy: Callable[[int], bytes],
+    ) -> None:
+        super().__init__(connection, workshop, now)
+        self._source = source
+        transfer_id = entropy(16)
+        self.party = Sender(
+            manifest, transfer_id=transfer_id, ours=ours, theirs=self.peer, verify=verify
+        )
+        connection.source = source
+        summary = summarise(manifest, transfer_id)
+        self._events.append(Offered(self.peer, summary.files, summary.size, summary.names))
+        self.party.start()
+
+    def _progress(self) -> tuple[int, int]:
+        return self.connection.content_out.acked, self.party.manifest.size
+
+    def _send(self, effect: SendContent) -> None:
+        self.connection.send_content(effect.start, effect.end)
+
+    def _digest(self, effect: DigestChunks) -> None:
+        sizes = ((chunk, chunk.length) for chunk in effect.chunks)
+        for group in groups(sizes, DIGEST_BYTES, DIGEST_CHUNKS):
+            self._done_elsewhere(partial(_digest_all, self._source, group), self._digested)
+
+    def _restart(self, effect: RestartSource) -> None:
+        if not self._source.renew(effect.entry):
+            self.party.fail(effect.entry, REASON_OTHER_SIZE)
+
+    def _declined(self, effect: Declined) -> None:
+        self.connection.close(transport.CLOSE_DONE)
+        self.fail(declined(effect.code, effect.reason))
+
+    def _aborted(self, effect: Aborted) -> None:
+        self.connection.close(transport.CLOSE_DONE)
+        self.fail(SecurecpError(f"the peer gave up: {effect.reason}"))
+
+    def _digested(self, results: list[tuple[Chunk, bytes | None]]) -> None:
+        manifest = self.party.manifest
+        for chunk, digest in results:
+            if manifest.ends_file(chunk) and not self._source.unchanged(chunk.entry):
+                self.party.changed(chunk.entry)
+            self.party.digest(chunk.number, digest)
+
+    def _delivered(self, effect: Delivered) -> None:
+        manifest, receipt = self.party.manifest, effect.receipt
+        failed = tuple((b"/".join(manifest.path(entry)), reason) for entry, reason in effect.failed)
+        self._events.append(
+            Done(
+                size=receipt.size,
+                sent=self.connection.bytes_sent,
+                seconds=self._now - self.started_at,
+                files=receipt.files,
+                digest=receipt.content_digest,
+                skipped=receipt.skipped - len(failed),
+                failed=failed,
+                receipt=effect.encoded,
+            )
+        )
+        self.connection.close(transport.CLOSE_DONE)
+        self._finish()
+
+    def _clean_up(self) -> None:
+        self._source.close()
+
+    handlers: ClassVar[Handlers] = {
+        SendContent: _send,
+        DigestChunks: _digest,
+        RestartSource: _restart,
+        Delivered: _delivered,
+        Declined: _declined,
+        Aborted: _aborted,
+    }
+
+
+def _digest_all(source: Source, chunks: list[Chunk]) -> list[tuple[Chunk, bytes | None]]:
+    return [(chunk, source.digest(chunk)) for chunk in chunks]

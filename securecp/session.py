@@ -1,0 +1,223 @@
+"""One meeting with one peer: a connection and a transfer joined, still without I/O (SPEC §8.8).
+
+    connection events ─► party.control ─► effects ─► connection, files, workshop
+    workshop results  ─► party         ─► outgoing ─► connection.write
+
+The party (`transfer.Sender`, `transfer.Receiver`) says what is to be done; this file has it done by
+the connection, by the files that are injected, and by a workshop that runs slow jobs elsewhere and
+hands their results back in the session's own turn.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from enum import Enum, auto
+from typing import Any, ClassVar, Protocol, TypeVar
+
+from securecp.errors import (
+    DeclinedError,
+    InterruptedTransferError,
+    ProtocolError,
+    SecurecpError,
+    TrustError,
+)
+from securecp.events import Event, Progress
+from securecp.transfer.party import Party
+from securecp.transport import connection as transport
+from securecp.transport.connection import Connection, ControlReceived
+
+T = TypeVar("T")
+
+Handlers = Mapping[type, Callable[[Any, Any], None]]
+
+PROGRESS_EVERY = 0.1
+"""Seconds between two progress events."""
+
+
+class Workshop(Protocol):
+    """Where slow jobs are done, one after another."""
+
+    def start(self, job: Callable[[], T], then: Callable[[T | Exception], None]) -> None:
+        """Have `job` done elsewhere; `then` gets its result, or the exception that it raised."""
+
+    def start_aside(self, job: Callable[[], T], then: Callable[[T | Exception], None]) -> None:
+        """The same for a job that may take for ever, such as a question to a person."""
+
+
+class Decision(Enum):
+    """What becomes of an offer."""
+
+    ACCEPT = auto()
+    DECLINE = auto()
+    ASK = auto()
+
+
+class Session:
+    """What sending and receiving have in common."""
+
+    party: Party
+    handlers: ClassVar[Handlers]
+    """What to do for each kind of effect."""
+
+    def __init__(self, connection: Connection, workshop: Workshop, now: float) -> None:
+        self.connection = connection
+        self.over = False
+        self.failure: SecurecpError | None = None
+        """Why it ended without success."""
+        self.started_at = now
+        self._workshop = workshop
+        self._events: list[Event] = []
+        self._now = now
+        self._progress_at = now
+        self._moved = 0
+
+    @property
+    def peer(self) -> bytes:
+        """The peer's public key."""
+        return self.connection.peer
+
+    def events(self) -> list[Event]:
+        """What has happened since the last call."""
+        events, self._events = self._events, []
+        return events
+
+    def advance(self, now: float) -> None:
+        """Carry out everything that follows from what has come; call after each turn of I/O."""
+        self._now = now
+        try:
+            for event in self.connection.events():
+                self._on_connection(event)
+            self._work()
+        except ProtocolError as error:
+            self.connection.close(transport.CLOSE_PROTOCOL, error.message)
+            self.fail(error)
+
+    def deadline(self) -> float | None:
+        """When `advance` is due even if nothing comes."""
+        return None
+
+    def cancel(self, reason: str) -> None:
+        """Stop now, and tell the peer."""
+        if not self.over:
+            self.connection.close(transport.CLOSE_CANCELLED, reason)
+            self.fail(InterruptedTransferError(reason))
+
+    def fail(self, error: SecurecpError) -> None:
+        """End without success; the first reason counts."""
+        if not self.over:
+            self.over = True
+            self.failure = error
+            self._clean_up()
+
+    def _stop(self, error: SecurecpError, code: int, public_reason: str) -> None:
+        """End it ourselves; the peer is told `public_reason`, which holds nothing local."""
+        if not self.over:
+            self.connection.close(code, public_reason)
+            self.fail(error)
+
+    def _finish(self) -> None:
+        self.over = True
+        self._clean_up()
+
+    def _work(self) -> None:
+        """Effects until there are none, then what is to be written."""
+        while not self.over:
+            effects = self.party.effects()
+            for effect in effects:
+                if self.over:
+                    return
+                self.handlers[type(effect)](self, effect)
+            self._write()
+            if not effects:
+                break
+        self._report_progress()
+
+    def _write(self) -> None:
+        while (room := self.connection.control_room()) > 0:
+            data = self.party.outgoing(room)
+            if not data:
+                return
+            self.connection.write(data)
+
+    def _on_connection(self, event: transport.ConnectionEvent) -> None:
+        match event:
+            case ControlReceived():
+                if not self.over:
+                    self.party.control(event.data)
+                    self._work()
+            case transport.Lost():
+                self._gone(InterruptedTransferError("the peer has gone silent"))
+            case transport.Closed():
+                self._gone(_closed(event))
+
+    def _gone(self, error: SecurecpError) -> None:
+        """The connection is over; whether that is a failure depends on how far we are."""
+        self.fail(error)
+
+    def _done_elsewhere(
+        self, job: Callable[[], T], then: Callable[[T], None], *, aside: bool = False
+    ) -> None:
+        """Run a job in the workshop; its result counts only while the session lives."""
+
+        def finished(result: T | Exception) -> None:
+            if self.over:
+                return
+            if isinstance(result, SecurecpError):
+                self._stop(result, transport.CLOSE_FAILED, "it cannot be stored")
+            elif isinstance(result, Exception):
+                raise result
+            else:
+                then(result)
+
+        start = self._workshop.start_aside if aside else self._workshop.start
+        start(job, finished)
+
+    def _report_progress(self) -> None:
+        moved, size = self._progress()
+        due = self._now - self._progress_at >= PROGRESS_EVERY or moved == size
+        if self.over or moved == self._moved or not due:
+            return
+        elapsed = max(self._now - self._progress_at, 1e-6)
+        rate = max(0, moved - self._moved) / elapsed
+        self._moved, self._progress_at = moved, self._now
+        self._events.append(Progress(moved, size, rate))
+
+    def _progress(self) -> tuple[int, int]:
+        """Content bytes that have arrived, and all of them."""
+        raise NotImplementedError
+
+    def _clean_up(self) -> None:
+        """Give back what the session holds."""
+
+
+def _closed(event: transport.Closed) -> SecurecpError:
+    """The error that a CLOSE means, if it comes before the end."""
+    if not event.remote:
+        return ProtocolError(f"the peer broke the protocol: {event.reason}")
+    match event.code:
+        case transport.CLOSE_REFUSED:
+            return TrustError("the peer refuses our key", "ask them to check their contacts")
+        case transport.CLOSE_CANCELLED:
+            return InterruptedTransferError("the peer has stopped")
+        case transport.CLOSE_PROTOCOL:
+            return ProtocolError("the peer says that we broke the protocol")
+        case _:
+            return SecurecpError(f"the peer could not go on: {event.reason or 'no reason given'}")
+
+
+def groups(sizes: Iterable[tuple[T, int]], most: int, count: int) -> Iterable[list[T]]:
+    """Cut a sequence into runs of at most `count` items and, past the first, `most` bytes."""
+    group: list[T] = []
+    total = 0
+    for item, size in sizes:
+        if group and (total + size > most or len(group) >= count):
+            yield group
+            group, total = [], 0
+        group.append(item)
+        total += size
+    if group:
+        yield group
+
+
+def declined(code: int, reason: str) -> DeclinedError:
+    """The peer's no, with its reason if it gave one."""
+    del code
+    return DeclinedError("declined" + (f": {reason}" if reason else ""))
