@@ -11,12 +11,13 @@ from pathlib import Path
 
 from securecp.cli.failures import UsageError
 from securecp.cli.text import quoted
-from securecp.disk import safety
 from securecp.errors import StorageError
 
 
 def check(folder: Path, *, ours: Path | None = None) -> None:
     """Refuse a folder that needs the flag; `ours` is the default destination, which never does."""
+    from securecp.disk import safety
+
     real = Path(os.path.realpath(folder))
     if ours is not None and real == Path(os.path.realpath(ours)):
         return

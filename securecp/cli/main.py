@@ -23,19 +23,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     process.plain_streams()
     process.quiet_threads()
+    process.catch_signals()
+    process.harden()
+    return run(typed)
+
+
+def run(typed: list[str]) -> int:
+    """Run one command in this process as it is; whatever is raised becomes words and a code."""
     try:
-        process.catch_signals()
-        process.harden()
-        return _run(typed)
+        from securecp.cli.commands import securecp
+
+        code = securecp.main(args=typed, prog_name="securecp", standalone_mode=False)
+        sys.stdout.flush()
     except BaseException as error:  # the last line of defence against tracebacks
         return _fail(error, typed)
-
-
-def _run(typed: list[str]) -> int:
-    from securecp.cli.commands import securecp
-
-    code = securecp.main(args=typed, prog_name="securecp", standalone_mode=False)
-    sys.stdout.flush()
     return code if isinstance(code, int) else 0
 
 

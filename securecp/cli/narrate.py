@@ -50,7 +50,7 @@ class Narrator:
         self._text_of = text_of
         self._clock = clock
         self._bar: Bar | None = None
-        self._told_at = 0.0
+        self._told_at: float | None = None
         self._rate = 0.0
 
     def __call__(self, event: Event) -> None:
@@ -74,8 +74,10 @@ class Narrator:
     # JSON
 
     def _as_json(self, event: Event) -> None:
-        if isinstance(event, Progress) and not self._is_time(_JSON_PROGRESS, event):
-            return
+        if isinstance(event, Progress):
+            rare = not self._is_time(_JSON_PROGRESS, first=True)
+            if rare and event.moved < event.size:
+                return
         self.output.event(event.name, **self._fields(event))
 
     def _fields(self, event: Event) -> dict[str, object]:
@@ -136,18 +138,22 @@ class Narrator:
                 self._bar = Bar(event.size)
                 self.output.above = self._bar.above
             self._bar.show(event.moved, event.size, self._rate)
-        elif self._is_time(_PLAIN_PROGRESS, event):
+        elif self._is_time(_PLAIN_PROGRESS, first=False):
             self.output.note(progress_words(event.moved, event.size, self._rate))
 
-    def _is_time(self, interval: float, event: Progress) -> bool:
+    def _is_time(self, interval: float, *, first: bool) -> bool:
+        """Whether `interval` has passed since the last telling; `first` says yes the first time."""
         now = self._clock()
-        if now - self._told_at < interval and event.moved < event.size:
+        if self._told_at is None:
+            self._told_at = now
+            return first
+        if now - self._told_at < interval:
             return False
         self._told_at = now
         return True
 
     def _tell_done(self, event: Done) -> None:
-        self._rate = 0.0
+        self._rate, self._told_at = 0.0, None
         for line in failed_lines(event.failed):
             self.output.warning(line)
         if self.output.quiet:

@@ -1,7 +1,6 @@
 """Foreign text becomes harmless before anyone sees it."""
 
 import sys
-import unicodedata
 
 import pytest
 from hypothesis import given, settings
@@ -13,30 +12,25 @@ BIDI = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069
 ZERO_WIDTH = "\u00ad\u034f\u115f\u180e\u200b\u200c\u200d\u2060\u3164\ufe0f\ufeff\uffa0\U000e0061"
 
 
-def forbidden(text: str) -> list[str]:
-    return [
-        c
-        for c in text
-        if ord(c) < 0x20
-        or 0x7F <= ord(c) <= 0x9F
-        or 0xD800 <= ord(c) <= 0xDFFF
-        or c in BIDI + ZERO_WIDTH
-        or unicodedata.category(c) in {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
-    ]
+HIDDEN = set(BIDI + ZERO_WIDTH)
+
+
+def is_harmless(text: str) -> bool:
+    """Python's own judgement (no control, format, surrogate, private or unassigned character)."""
+    return text.isprintable() and HIDDEN.isdisjoint(text)
 
 
 def test_cl01_no_code_point_leaves_raw_that_a_terminal_might_obey() -> None:
     for start in range(0, sys.maxunicode + 1, 64):
         text = "a" + "".join(map(chr, range(start, min(start + 64, sys.maxunicode + 1))))
         shown = safe_text(text, limit=10_000)
-        assert not forbidden(shown), hex(start)
-        assert "\n" not in shown
+        assert is_harmless(shown), hex(start)
 
 
 def test_cl01_every_single_byte_is_harmless() -> None:
     for byte in range(256):
         shown = safe_text(b"a" + bytes([byte]) + b"b")
-        assert not forbidden(shown)
+        assert is_harmless(shown)
         assert shown.startswith("a")
         assert shown.endswith("b")
         if byte < 0x20 or byte >= 0x7F:
@@ -86,7 +80,7 @@ def test_cl04_a_cut_never_splits_an_escape() -> None:
 def test_cl05_any_text_is_short_printable_and_encodable(value: bytes | str, limit: int) -> None:
     shown = safe_text(value, limit)
     assert len(shown) <= limit
-    assert not forbidden(shown)
+    assert is_harmless(shown)
     shown.encode("utf-8", "strict")
 
 

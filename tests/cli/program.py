@@ -1,0 +1,141 @@
+"""Runs the command as a person or a script would.
+
+call      in this process: the same code from arguments to exit code, and quick
+run       the installed command, without a terminal
+Terminal  the installed command in a terminal of its own
+"""
+
+import contextlib
+import io
+import os
+import pty
+import select
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from securecp.cli import main
+
+COMMAND = str(Path(sys.executable).with_name("securecp"))
+PATIENCE = 30.0
+
+
+def call(*arguments: str, home: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """Run in this process, without a terminal."""
+    where = [] if home is None else ["--home", str(home)]
+    stdout, stderr = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(stdout), contextlib.redirect_stderr(stderr):
+        code = main.run([*where, *arguments])
+    return subprocess.CompletedProcess(
+        [*where, *arguments], code, stdout.getvalue(), stderr.getvalue()
+    )
+
+
+def run(
+    *arguments: str | bytes,
+    home: Path | None = None,
+    env: dict[str, str] | None = None,
+    stdin: str | None = None,
+) -> subprocess.CompletedProcess[str]:
+    """Run to the end, without a terminal."""
+    where: list[str | bytes] = [] if home is None else ["--home", str(home)]
+    return subprocess.run(
+        [COMMAND, *where, *arguments],
+        env={**os.environ, **(env or {})},
+        input=stdin,
+        stdin=subprocess.DEVNULL if stdin is None else None,
+        capture_output=True,
+        text=True,
+        errors="surrogateescape",
+        timeout=PATIENCE,
+        check=False,
+    )
+
+
+def keygen(home: Path) -> str:
+    """A new identity without passphrase; its public key."""
+    done = call("keygen", "--no-passphrase", home=home)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def meet(home: Path, name: str, key: str, *options: str) -> None:
+    """`home` gets to know `key` as `name`."""
+    done = call("contacts", "add", name, key, *options, home=home)
+    assert done.returncode == 0, done.stderr
+
+
+def is_one_line_and_a_hint(stderr: str) -> bool:
+    """What every failure looks like."""
+    lines = stderr.splitlines()
+    return (
+        len(lines) in {1, 2}
+        and lines[0].startswith("securecp: ")
+        and all(line.startswith("hint: ") for line in lines[1:])
+        and "Traceback" not in stderr
+    )
+
+
+class Terminal:
+    """The command in a terminal of its own; what it shows, and keys for it."""
+
+    def __init__(self, *arguments: str, home: Path, env: dict[str, str] | None = None) -> None:
+        ours, theirs = pty.openpty()
+        self._master = ours
+        self.shown = b""
+        self.process = subprocess.Popen(
+            [COMMAND, "--home", str(home), *arguments],
+            env={**os.environ, "TERM": "xterm", **(env or {})},
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            start_new_session=True,
+        )
+        os.close(theirs)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+        os.close(self._master)
+
+    def until(self, words: str) -> None:
+        """Wait until `words` stand on the screen."""
+        deadline = time.monotonic() + PATIENCE
+        while words.encode() not in self.shown:
+            if time.monotonic() > deadline or not self._read():
+                raise AssertionError(f"never saw {words!r} in {self.shown!r}")
+
+    def type(self, keys: str) -> None:
+        """Press keys."""
+        os.write(self._master, keys.encode())
+
+    def ended(self) -> int:
+        """Wait for the end; the exit code."""
+        deadline = time.monotonic() + PATIENCE
+        while self.process.poll() is None and time.monotonic() < deadline:
+            self._read()
+        while self._read():
+            pass
+        return self.process.wait(1)
+
+    def _read(self) -> bool:
+        ready, _, _ = select.select([self._master], [], [], 0.2)
+        if not ready:
+            return self.process.poll() is None
+        with contextlib.suppress(OSError):  # EIO: the other side is closed
+            data = os.read(self._master, 65_536)
+            self.shown += data
+            return bool(data)
+        return False
