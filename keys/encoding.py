@@ -97,8 +97,6 @@ def _mistaken(kind: Kind, text: str) -> MalformedKeyError:
         )
     if lower.startswith(("ssh-", "ecdsa-", "sk-ssh-")):
         return MalformedKeyError(f"this is an SSH key, where a {kind.name} is needed", _LOOKS)
-    if lower.startswith("age1"):
-        return MalformedKeyError("this is an age plugin's key, which securecp cannot use", _LOOKS)
     return MalformedKeyError(f"this is not a {kind.name}", _LOOKS)
 
 

@@ -64,7 +64,8 @@ class PrivateDirectory:
     def close(self) -> None:
         """Let go of the directory."""
         if self._fd is not None:
-            os.close(self._fd)
+            with suppress(OSError):  # nothing was written through it
+                os.close(self._fd)
             self._fd = None
 
     def __enter__(self) -> Self:
@@ -117,7 +118,8 @@ class PrivateDirectory:
             yield
         finally:
             self._locked = False
-            os.close(descriptor)
+            with suppress(OSError):  # closed, and so unlocked, all the same
+                os.close(descriptor)
 
     def replace(
         self,

@@ -181,7 +181,7 @@ def run_age(word: str, *arguments: str) -> int:
         stdout=side,
         stderr=side,
         start_new_session=True,
-        preexec_fn=_controlling_terminal,
+        preexec_fn=_controlling_terminal,  # noqa: PLW1509  # age asks on /dev/tty only
     )
     os.close(side)
     said = b""
