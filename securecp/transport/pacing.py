@@ -2,7 +2,7 @@
 
 Bursts hold about a millisecond of the rate, so that a fast path costs few system calls and a slow
 one no queue. Time lost to a late wake-up may be made up for, but only `ALLOWANCE` of it: after
-idleness or a stall nothing leaves faster than that (ATTACKS F-22, "no burst on wake").
+idleness or a stall nothing leaves faster than that (no burst on wake).
 """
 
 import math

@@ -65,6 +65,7 @@ class Host:
         self.endpoint = endpoint
         self.options = options
         self.end: End
+        self.storm = STORM
         self._world = world
         self._rng = rng
         self._inbox: list[tuple[Endpoint, bytes]] = []
@@ -174,5 +175,7 @@ class Host:
         if self._world.clock.now != self._instant:
             self._instant, self._storm = self._world.clock.now, 0
         self._storm += 1
-        if self._storm > STORM:
-            raise SimulationError(f"{self.name} does not come to rest: {STORM} steps in no time")
+        if self._storm > self.storm:
+            raise SimulationError(
+                f"{self.name} does not come to rest: {self.storm} steps in no time"
+            )

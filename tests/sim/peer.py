@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 from securecp.transport.connection import Closed, Connection, ControlReceived, Lost
-from securecp.transport.wire import Burst, Endpoint, Parameters, SessionKeys
+from securecp.transport.wire import HEADER_LENGTH, Burst, Endpoint, Parameters, SessionKeys
 from tests.sim.ends import Content, Sink
 from tests.sim.host import SimulationError
 
@@ -101,6 +101,9 @@ class DirectEnd:
         peer.open(connection)
 
     def receive(self, now: float, burst: Burst) -> None:
+        # The exchange routes by the index in the header: what has none never reaches a connection.
+        if burst.stride < HEADER_LENGTH:
+            return
         self.connection.receive(now, burst)
         self.peer.poll()
 

@@ -104,6 +104,11 @@ class World:
         for when, arriving in link.carry(self.clock.now, datagram):
             self.clock.at(when, lambda data=arriving: self._arrive(host, source, data))  # type: ignore[misc]
 
+    def spoof(self, source: Endpoint, victim: Host, datagram: bytes, delay: float) -> None:
+        """Let a datagram reach a host by a way of its own, past all links."""
+        self.struck["spoofed"] += 1
+        self.clock.after(delay, lambda: self._arrive(victim, source, datagram))
+
     def _arrive(self, host: Host, source: Endpoint, datagram: bytes) -> None:
         self._record(b"<", host, datagram)
         for watch in self.watches:
