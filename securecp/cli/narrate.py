@@ -11,7 +11,7 @@ the very name, `names_hex` holds its bytes (SPEC §10.3). Fields may be added, n
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from securecp.cli import units
 from securecp.cli.output import Output
@@ -39,6 +39,7 @@ class Narrator:
         sending: bool,
         name_of: Callable[[bytes], str],
         text_of: Callable[[bytes], str],
+        left_out: Sequence[tuple[bytes, str]] = (),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.output = output
@@ -48,6 +49,8 @@ class Narrator:
         self._sending = sending
         self._name_of = name_of
         self._text_of = text_of
+        self._left_out = tuple(left_out)
+        """What was not even offered; the person was told before, scripts read it at the end."""
         self._clock = clock
         self._bar: Bar | None = None
         self._told_at: float | None = None
@@ -97,7 +100,7 @@ class Narrator:
             case Progress():
                 return {"bytes": event.moved, "total": event.size, "rate": round(event.rate)}
             case Done():
-                return {**self._who(), **_done_fields(event)}
+                return {**self._who(), **_done_fields(event, (*self._left_out, *event.failed))}
             case Failed():
                 message, hint = safe_text(event.message, 1000), safe_text(event.hint, 1000)
                 return {"code": event.code, "message": message, "hint": hint}
@@ -185,7 +188,7 @@ def failed_lines(failed: tuple[tuple[bytes, str], ...]) -> list[str]:
     return lines
 
 
-def _done_fields(event: Done) -> dict[str, object]:
+def _done_fields(event: Done, failed: Sequence[tuple[bytes, str]]) -> dict[str, object]:
     return {
         "bytes": event.size,
         "bytes_sent": event.sent,
@@ -193,9 +196,7 @@ def _done_fields(event: Done) -> dict[str, object]:
         "files": event.files,
         "digest": event.digest.hex(),
         "skipped": event.skipped,
-        "failed": [
-            {"reason": safe_text(reason), **_json_name(name)} for name, reason in event.failed
-        ],
+        "failed": [{"reason": safe_text(reason), **_json_name(name)} for name, reason in failed],
     }
 
 

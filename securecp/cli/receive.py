@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from securecp.cli.consent import Consent
     from securecp.cli.narrate import Narrator
     from securecp.cli.passphrase import Passphrase
+    from securecp.disk.settle import Conflict
     from securecp.net.dial import ReceiveOptions
 
 
@@ -50,7 +51,7 @@ def receive(
     listen: str,
     once: bool,
     yes: bool,
-    on_conflict: str,
+    on_conflict: "Conflict",
     passphrase: "Passphrase",
 ) -> int:
     """Wait for files from contacts.

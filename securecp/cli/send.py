@@ -17,11 +17,12 @@ from securecp.errors import (
 )
 
 if TYPE_CHECKING:
-    from keys.identity import Identity
     from keys.policy import Contact
     from securecp.cli.book import Book
+    from securecp.cli.narrate import Narrator
     from securecp.cli.passphrase import Passphrase
     from securecp.events import Done
+    from securecp.net.dial import SendOptions
     from securecp.transport.wire import Endpoint
 
 AGAIN = "the same command starts the transfer again"
@@ -59,6 +60,8 @@ def send(
     side has stored everything and signed for it.
     """
     from securecp.cli.book import Book
+    from securecp.cli.narrate import Narrator
+    from securecp.net.dial import SendOptions
 
     present, missing = look(paths)
     identity = face.home.identity(passphrase)
@@ -67,7 +70,21 @@ def send(
     endpoints = whereabouts(contact, at)
     for path, reason in missing:
         face.output.warning(f"left out: {quoted(path)}: {reason}")
-    done = _deliver(face, identity, book, contact, endpoints, present, timeout)
+    narrator = Narrator(
+        face.output, sending=True, name_of=book.name_of, text_of=book.text_of, left_out=missing
+    )
+    narrator.peer = bytes(contact.key)
+    face.output.note(f"calling {contact.name} …")
+    done = _deliver(
+        SendOptions(
+            identity=identity,
+            peer=bytes(contact.key),
+            endpoints=endpoints,
+            paths=present,
+            timeout=timeout,
+        ),
+        narrator,
+    )
     _keep_receipt(face, done)
     left_out = len(missing) + len(done.failed)
     if left_out:
@@ -123,32 +140,12 @@ def whereabouts(contact: "Contact", at: str | None) -> "list[Endpoint]":
     return [found for text in contact.endpoints for found in endpoints.to_reach(text)]
 
 
-def _deliver(
-    face: options.Face,
-    identity: "Identity",
-    book: "Book",
-    contact: "Contact",
-    endpoints: "list[Endpoint]",
-    paths: list[Path],
-    timeout: float,
-) -> "Done":
-    from securecp.cli.narrate import Narrator
+def _deliver(wanted: "SendOptions", narrator: "Narrator") -> "Done":
     from securecp.net import dial
 
-    narrator = Narrator(face.output, sending=True, name_of=book.name_of, text_of=book.text_of)
-    narrator.peer = bytes(contact.key)
-    wanted = dial.SendOptions(
-        identity=identity,
-        peer=bytes(contact.key),
-        endpoints=endpoints,
-        paths=paths,
-        timeout=timeout,
-    )
-    face.output.note(f"calling {contact.name} …")
     try:
         return dial.send(wanted, narrator)
     except KeyboardInterrupt:
-        narrator.close()
         raise InterruptedTransferError("interrupted", AGAIN) from None
     finally:
         narrator.close()
