@@ -26,13 +26,14 @@ def open_directory(parent: int, name: bytes) -> int:
     return os.open(name, _DIRECTORY | _SAFE, dir_fd=parent)
 
 
-def open_file(parent: int, name: bytes, *, writing: bool = False) -> int:
-    """Open an existing regular file; raises OSError (ELOOP, EINVAL…) for anything else."""
+def open_file(parent: int, name: bytes, inode: int, *, writing: bool = False) -> int:
+    """Open the regular file that has this inode number; OSError (ELOOP, ESTALE…) for any other."""
     flags = os.O_RDWR if writing else os.O_RDONLY
     descriptor = os.open(name, flags | _SAFE, dir_fd=parent)
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+    found = os.fstat(descriptor)
+    if found.st_ino != inode or not stat.S_ISREG(found.st_mode):
         os.close(descriptor)
-        raise OSError("not a regular file")
+        raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
     return descriptor
 
 

@@ -12,6 +12,7 @@ _EARLIEST = -(1 << 31)
 """Seconds: 1901, what every file system with negative times can hold."""
 _LATEST = 253_402_300_799
 """Seconds: the end of the year 9999, after which other programs fail to show it."""
+_REFUSED = (OSError, AttributeError, NotImplementedError, TypeError, OverflowError)
 _NANO = 1_000_000_000
 
 
@@ -35,7 +36,9 @@ def modified(mtime_ns: int) -> int:
 def apply(descriptor: int, mode: int, mtime_ns: int) -> None:
     """Set both through the descriptor, as far as the file system has them."""
     time = modified(mtime_ns)
-    with contextlib.suppress(OSError, AttributeError, NotImplementedError, TypeError):
+    try:
         os.fchmod(descriptor, mode)
-    with contextlib.suppress(OSError, NotImplementedError, TypeError, OverflowError):
         os.utime(descriptor, ns=(time, time))
+    except _REFUSED:
+        with contextlib.suppress(*_REFUSED):  # perhaps it has times, but no modes
+            os.utime(descriptor, ns=(time, time))

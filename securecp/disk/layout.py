@@ -92,9 +92,11 @@ class Layout:
         for key in reversed(self.made):
             place = self.places[key]
             with contextlib.suppress(OSError):
-                self.walk.take(key)  # still the one that we made
                 self.walk.drop(key)
-                at.remove_directory(self.walk.take(place.parent), place.name)
+                parent = self.walk.take(place.parent)
+                found = at.status(parent, place.name)
+                if (found.st_dev, found.st_ino) == place.identity:  # still the one we made
+                    at.remove_directory(parent, place.name)
 
     def _find(self, key: int, entry: Entry) -> bool:
         """Use the directory that is there, if it is one; a link is never followed."""

@@ -23,9 +23,9 @@ class PartNames:
         self._key = secrets.token_bytes(32)
 
     def of(self, number: int) -> bytes:
-        """Name of part `number`; about 1.2 µs."""
-        digest = hashlib.blake2b(number.to_bytes(8, "big"), key=self._key, digest_size=8)
-        return b".securecp-" + digest.hexdigest().encode() + b".part"
+        """Name of part `number`; about 1 µs."""
+        digest = hashlib.blake2b(self._key + number.to_bytes(8, "big"), digest_size=8)
+        return b".securecp-%b.part" % digest.hexdigest().encode()
 
 
 def is_part(name: bytes) -> bool:

@@ -5,7 +5,6 @@ again; another file under its name is neither written, published nor removed.
 """
 
 import contextlib
-import errno
 import os
 from array import array
 
@@ -29,9 +28,6 @@ class Parts:
         self._inodes = array("Q", bytes(8 * len(entries)))  # 0: there is no part
         self._files = Descriptors(_OPEN_FILES, self._open, at.close)
 
-    def exists(self, entry: int) -> bool:
-        return self._inodes[entry] != 0
-
     def name(self, entry: int) -> bytes:
         return self._names.of(entry)
 
@@ -39,13 +35,14 @@ class Parts:
         """A descriptor to read and write the part, made if need be; see `Descriptors.take`."""
         return self._files.take(entry)
 
-    def drop(self, entry: int) -> None:
-        self._files.drop(entry)
-
     def open_to_read(self, entry: int, descent: Descent) -> int:
         """A descriptor of one's own, for a thread with its own descent."""
-        descriptor = at.open_file(self._directory(entry, descent), self._names.of(entry))
-        return self._checked(entry, descriptor)
+        directory = self._directory(entry, descent)
+        return at.open_file(directory, self._names.of(entry), self._inodes[entry])
+
+    def inode(self, entry: int) -> int:
+        """Inode number of the part, 0 if there is none."""
+        return self._inodes[entry]
 
     def settled(self, entry: int) -> None:
         """The part has become a file, or has gone: not ours to remove any more."""
@@ -78,13 +75,7 @@ class Parts:
         directory = self._directory(entry, self._layout.walk)
         name = self._names.of(entry)
         if self._inodes[entry]:
-            return self._checked(entry, at.open_file(directory, name, writing=True))
+            return at.open_file(directory, name, self._inodes[entry], writing=True)
         descriptor = at.create(directory, name)
         self._inodes[entry] = os.fstat(descriptor).st_ino
-        return descriptor
-
-    def _checked(self, entry: int, descriptor: int) -> int:
-        if os.fstat(descriptor).st_ino != self._inodes[entry]:
-            at.close(descriptor)
-            raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
         return descriptor

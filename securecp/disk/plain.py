@@ -5,6 +5,7 @@ exclusive and publishing still never replaces. A "descriptor" of a directory is 
 that stands for its path, so that the callers are the same.
 """
 
+import errno
 import itertools
 import os
 import stat
@@ -36,9 +37,10 @@ def open_directory(parent: int, name: bytes) -> int:
     return pin(_path(parent, name))
 
 
-def open_file(parent: int, name: bytes, *, writing: bool = False) -> int:
-    if not stat.S_ISREG(status(parent, name).st_mode):
-        raise OSError("not a regular file")
+def open_file(parent: int, name: bytes, inode: int, *, writing: bool = False) -> int:
+    found = status(parent, name)
+    if found.st_ino != inode or not stat.S_ISREG(found.st_mode):
+        raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
     return os.open(_path(parent, name), (os.O_RDWR if writing else os.O_RDONLY) | _BINARY)
 
 

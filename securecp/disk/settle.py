@@ -5,10 +5,10 @@ skip        link; if the name is taken, the part goes
 overwrite   rename over; a directory there is never replaced, ours gets a numbered name
 """
 
-import contextlib
 import errno
 import os
 from collections.abc import Callable
+from functools import partial
 from typing import Literal
 
 from securecp.disk.calls import at
@@ -36,7 +36,7 @@ def settle(parent: int, part: bytes, name: bytes, conflict: Conflict) -> bytes |
             at.remove(parent, part)
             return None
         return name
-    return first_free(name, lambda candidate: _take_name(parent, part, candidate))
+    return first_free(name, partial(_take_name, parent, part))
 
 
 def first_free(name: bytes, attempt: Callable[[bytes], None]) -> bytes:
@@ -63,8 +63,10 @@ def _take_name(parent: int, part: bytes, name: bytes) -> None:
             raise
         _replace_placeholder(parent, part, name)
         return
-    with contextlib.suppress(OSError):  # the file is there; a part left behind is swept later
+    try:
         at.remove(parent, part)
+    except OSError:  # the file is there all the same; the part left behind is swept later
+        return
 
 
 def _replace_placeholder(parent: int, part: bytes, name: bytes) -> None:

@@ -121,11 +121,8 @@ class TreeSource:
 
     def _open(self, entry: int, descent: Descent) -> int:
         directory = descent.take(self._directory(entry))
-        descriptor = at.open_file(directory, self._manifest.columns.name(entry))
-        if os.fstat(descriptor).st_ino != self._expected(entry)[2]:
-            at.close(descriptor)
-            raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
-        return descriptor
+        name = self._manifest.columns.name(entry)
+        return at.open_file(directory, name, self._expected(entry)[2])
 
     def _directory(self, entry: int) -> int:
         return self._manifest.columns.parent(entry) or self._scan.tops[entry]

@@ -197,7 +197,7 @@ class Store:
     def _complete(self, ready: list[int]) -> None:
         """Make the parts of empty files; others must have been stored."""
         for entry in ready:
-            if self._parts.exists(entry):
+            if self._parts.inode(entry):
                 continue
             if self._entries.size(entry):
                 raise ValueError("a file is ready of which nothing was stored")
@@ -212,6 +212,7 @@ class Store:
     def _settle_all(self, ready: list[int]) -> Report:
         published = size = 0
         failed: list[tuple[int, str]] = []
+        self._parts.close()
         skipped: list[int] = []
         renamed: list[tuple[int, bytes]] = []
         for entry in ready:
@@ -231,12 +232,14 @@ class Store:
 
     def _settle(self, entry: int) -> bytes | None:
         """One part to its name: mode and time through a descriptor that is surely ours."""
-        about = self._entries[entry]
-        mode = attributes.file_mode(about.mode, self._umask, executable=self._executable)
-        attributes.apply(self._parts.take(entry), mode, about.mtime_ns)
-        self._parts.drop(entry)
-        directory = self._layout.walk.take(about.parent)
-        name = settle(directory, self._parts.name(entry), about.name, self._conflict)
+        _, parent, wanted, _, mode, mtime_ns = self._entries[entry]
+        mode = attributes.file_mode(mode, self._umask, executable=self._executable)
+        directory = self._layout.walk.take(parent)
+        part = self._parts.name(entry)
+        descriptor = at.open_file(directory, part, self._parts.inode(entry))
+        attributes.apply(descriptor, mode, mtime_ns)
+        at.close(descriptor)
+        name = settle(directory, part, wanted, self._conflict)
         self._parts.settled(entry)
         self._states[entry] = _DONE
         return name

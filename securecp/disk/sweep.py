@@ -25,6 +25,8 @@ def hold(root: int, now: float, directories: Iterable[int]) -> None:
         import fcntl
     except ImportError:
         return
+    if root < 0:  # a path (`plain`), nothing that could be locked
+        return
     with contextlib.suppress(OSError):
         fcntl.flock(root, fcntl.LOCK_EX | fcntl.LOCK_NB)
         for directory in directories:

@@ -97,7 +97,8 @@ class _Walk:
             found = at.status(parent, name)
             kind = stat.S_IFMT(found.st_mode)
             if kind == stat.S_IFREG:
-                at.close(at.open_file(parent, name))  # whether it can be read is known now
+                # Whether it can be read is known now.
+                at.close(at.open_file(parent, name, found.st_ino))
                 entry = Entry(
                     FILE, key, name, found.st_size, stat.S_IMODE(found.st_mode), found.st_mtime_ns
                 )
