@@ -181,7 +181,7 @@ def test_telling_the_version_loads_nothing_slow() -> None:
 
 def test_dg09_no_msgpack_behind_what_strangers_can_reach() -> None:
     graph = grimp.build_graph("keys", "securecp", include_external_packages=True)
-    for name in ("wire", "noise", "handshake", "cookie", "exchange"):
+    for name in ("wire", "noise", "handshake", "cookie", "reception", "exchange"):
         module = f"securecp.transport.{name}"
         assert module in graph.modules
         for decoder in {"msgpack", "securecp.codec"} & graph.modules:
