@@ -11,6 +11,7 @@
 
 import struct
 from collections.abc import Callable
+from random import Random
 from typing import Any
 
 from securecp.transport.connection import Closed, Connection, ControlReceived, Lost
@@ -19,8 +20,8 @@ from tests.sim.ends import Content, Sink
 from tests.sim.host import SimulationError
 
 _OFFER = struct.Struct(">cQ")
-NOISE = 3_000
-"""Bytes of control stream that the sender adds to its offer, to fill more than one datagram."""
+NOISE = Random("noise").randbytes(6_000)
+"""What the sender adds to its offer on the control stream, to fill several datagrams."""
 
 
 class Peer:
@@ -47,7 +48,7 @@ class Peer:
         connection.sink = self.sink
         connection.source = self.content
         if self.sends:
-            connection.write(_OFFER.pack(b"O", self.content.size) + bytes(NOISE))
+            connection.write(_OFFER.pack(b"O", self.content.size) + NOISE)
 
     def poll(self) -> None:
         """Take the connection's events and act on them."""
@@ -82,9 +83,9 @@ class Peer:
             if self._heard[1:2] == b"D" and not self.done:
                 self.done = True
                 connection.close(0, "done")
-        elif len(self._heard) == _OFFER.size + NOISE:
+        elif len(self._heard) == _OFFER.size + len(NOISE):
             kind, size = _OFFER.unpack_from(self._heard)
-            if kind != b"O" or size != self.content.size or any(self._heard[_OFFER.size :]):
+            if kind != b"O" or size != self.content.size or self._heard[_OFFER.size :] != NOISE:
                 raise SimulationError("the control stream is damaged")
             if size:
                 connection.expect_content(0, size)

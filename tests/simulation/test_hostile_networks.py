@@ -166,6 +166,18 @@ def test_f28_heavy_corruption_is_loss_and_nothing_else() -> None:
     assert run.sender.done
 
 
+def test_a_lost_tail_costs_a_probe_timeout_and_no_more() -> None:
+    """The last datagrams vanish with nothing behind them that would show it."""
+    path = LinkOptions(delay=0.02)
+    quiet = Direct(Options(seed=1, size=40_000, forth=path, back=path))
+    seconds = quiet.run().seconds
+    for begin in (seconds - 0.1, seconds - 0.081):
+        cut = replace(path, outages=((begin, begin + 0.03),))
+        run = Direct(replace(quiet.options, forth=cut))
+        assert run.run().seconds < seconds + 0.5
+        assert run.world.struck["outage"]
+
+
 @pytest.mark.parametrize("seed", range(10))
 def test_a_100_ms_path_with_2_percent_loss_completes(seed: int) -> None:
     path = LinkOptions(delay=0.05, loss=0.02)
