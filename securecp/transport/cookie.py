@@ -8,7 +8,7 @@ The idea is WireGuard's. A cookie is a keyed hash of the endpoint: nothing is st
 back. It travels sealed under a key made of our public key, with the caller's mac1 as associated
 data, so that only who sent that very HELLO can be made to use it (SPEC §4.7).
 
-Measured on one core: mac1 of 1,200 bytes 3 µs, so garbage costs us no more than its system call.
+Measured on one core: mac1 of 1,200 bytes takes 5 µs: garbage costs us as much as its system call.
 """
 
 import hmac

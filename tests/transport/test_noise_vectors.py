@@ -1,4 +1,4 @@
-"""The interpreter against the published vectors of cacophony: every pattern, psk and hash in them."""
+"""The interpreter against cacophony's published vectors: every pattern, psk and hash in them."""
 
 import json
 from collections.abc import Iterator
