@@ -20,11 +20,11 @@ from keys.contacts import Contacts
 from keys.errors import ContactsError, FileFailedError, KeysError
 from keys.files import PrivateDirectory
 from keys.identity import PublicKey
-from keys.policy import table_from
+from keys.policy import RESTRICTIONS, table_from
 
 if TYPE_CHECKING:
     from tomlkit import TOMLDocument
-    from tomlkit.items import Table
+    from tomlkit.items import InlineTable, Table
 
 LARGEST_FILE = 8 << 20
 MOST_ATTEMPTS = 5
@@ -116,6 +116,11 @@ class ContactsFile:
                 )
             return Contacts(own=self._own)
         try:
+            if not data.endswith(b"\n"):
+                raise ContactsError(
+                    "its last line has no end, so it may be cut short",
+                    "If it is whole, add a line break at its end.",
+                )
             return Contacts.parse(data.decode(), self._own)
         except UnicodeDecodeError:
             restore = self._restore(directory)
@@ -139,15 +144,15 @@ def _rewritten(text: str, old: Contacts, new: Contacts, path: Path) -> str:
     """The text with the differences between two values worked into it."""
     import tomlkit
 
-    document = tomlkit.parse(text)
-    _rename(document, old, new)
-    _write_people(document, old, new)
-    _write_groups(document, old, new)
-    result = tomlkit.dumps(document)
     try:
+        document = tomlkit.parse(text)
+        _rename(document, old, new)
+        _write_people(document, old, new)
+        _write_groups(document, old, new)
+        result = tomlkit.dumps(document)
         faithful = Contacts.parse(result, new.own) == new
-    except KeysError:
-        faithful = False
+    except Exception:  # tomlkit raises many kinds; whichever it is, nothing has been written
+        faithful, result = False, ""
     if not faithful:
         raise ContactsError(
             f"cannot make this change in {path} without disturbing what is written there",
@@ -184,16 +189,40 @@ def _write_people(document: "TOMLDocument", old: Contacts, new: Contacts) -> Non
         if contact.name not in people:
             people[contact.name] = _new_table(fields)
         elif contact != old.people.get(contact.name):
-            _write_fields(people[contact.name], fields)
+            _write_fields(people, contact.name, fields)
 
 
-def _write_fields(table: Any, fields: dict[str, Any]) -> None:
-    """Only what differs; a field with its ordinary value is written if it stood there already."""
+def _write_fields(people: Any, name: str, fields: dict[str, Any]) -> None:
+    """Only what differs, so that the rest stays as it was written.
+
+    A new restriction goes before the key: a file that is cut short, wherever, never allows more.
+    """
+    table = people[name]
     for field in [field for field in table if field not in fields]:
         del table[field]
+    fresh = {field: fields[field] for field in RESTRICTIONS & fields.keys() - set(table)}
     for field, value in fields.items():
-        if field not in table or table[field] != value:
+        if field not in fresh and (field not in table or table[field] != value):
             table[field] = _item(value)
+    if fresh:
+        people[name] = _in_front(fresh, table)
+
+
+def _in_front(fields: dict[str, Any], table: Any) -> "Table | InlineTable":
+    """The same table, comments too, with these fields first."""
+    import tomlkit
+    from tomlkit.items import InlineTable
+
+    inline = isinstance(table, InlineTable)
+    result = tomlkit.inline_table() if inline else tomlkit.table()
+    for field, value in fields.items():
+        result.append(field, value)
+    for key, item in table.value.body:
+        if key is not None:
+            result.append(key, item)
+        elif not inline:
+            result.add(item)
+    return result
 
 
 def _write_groups(document: "TOMLDocument", old: Contacts, new: Contacts) -> None:

@@ -122,18 +122,22 @@ def contact_from(name: str, table: Mapping[str, Any]) -> Contact:
     return Contact(name, **found)
 
 
+RESTRICTIONS = {"blocked", "accept", "max_size"}
+"""What we write before the key, so that a file cut short loses the key before the restriction."""
+
+
 def table_from(contact: Contact) -> dict[str, Any]:
     """The fields as they stand in the file; those with their ordinary value are left out."""
-    table: dict[str, Any] = {"key": str(contact.key)}
-    if contact.card is not None:
-        table["card"] = str(contact.card)
-    if contact.verified is not None:
-        table["verified"] = {"on": contact.verified.on, "how": contact.verified.how}
-    for field in ("endpoints", "accept", "into", "max_size", "blocked"):
+    table: dict[str, Any] = {}
+    for field in ("blocked", "accept", "max_size", "key", "card", "endpoints", "into", "verified"):
         value = getattr(contact, field)
         if value != _ORDINARY[field]:
-            table[field] = list(value) if field == "endpoints" else value
+            table[field] = _WRITERS.get(field, _as_it_is)(value)
     return table
+
+
+def _as_it_is(value: object) -> object:
+    return value
 
 
 def _exactly(kind: type) -> Callable[[object], Any]:
@@ -173,5 +177,11 @@ _READERS: dict[str, Callable[[object], Any]] = {
     "max_size": _exactly(int),
     "verified": _read_verified,
     "blocked": _exactly(bool),
+}
+_WRITERS: dict[str, Callable[[Any], object]] = {
+    "key": str,
+    "card": str,
+    "endpoints": list,
+    "verified": lambda value: {"on": value.on, "how": value.how},
 }
 _ORDINARY = {field.name: field.default for field in fields(Contact)}
