@@ -217,8 +217,7 @@ class _Station:
             return
         for session in self._hub.sessions:
             session.cancel("stopped")
-        until = time.monotonic() + _LAST_WORDS
-        driver.run(lambda: not driver.pending or time.monotonic() >= until)
+        driver.flush(_LAST_WORDS)
         self.workshop.close()
         driver.close()
 

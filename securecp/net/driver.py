@@ -42,15 +42,9 @@ class Driver:
         self._machine = machine
         self._clock = clock
         self._unsent: Burst | None = None
-        self._more = True
         self._bell, self._rope = os.pipe()
         os.set_blocking(self._bell, False)
         os.set_blocking(self._rope, False)
-
-    @property
-    def pending(self) -> bool:
-        """Whether the last turn left something that wants to be sent."""
-        return self._unsent is not None or self._more
 
     def notify(self) -> None:
         """Make the loop turn once, now."""
@@ -68,6 +62,16 @@ class Driver:
             if not self._turn():
                 self._sleep()
 
+    def flush(self, seconds: float) -> None:
+        """Send what the machine still has to say, for at most that long."""
+        until = self._clock() + seconds
+        while self._clock() < until:
+            more = self._write()
+            if self._unsent is not None:
+                self._sleep()
+            elif not more:
+                return
+
     def _turn(self) -> bool:
         """One turn; True if there is certainly more to do at once."""
         machine, receive = self._machine, self._socket.receive
@@ -80,8 +84,7 @@ class Driver:
         if deadline is not None and deadline <= now:
             machine.wake(now)
         machine.advance(now)
-        self._more = self._write()
-        return self._more or reads == READS
+        return self._write() or reads == READS
 
     def _write(self) -> bool:
         """Send what the machine has, within the budget; True if it may have more."""
