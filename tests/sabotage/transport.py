@@ -3,6 +3,9 @@
 from tests.sabotage.edit import Edit
 
 REPLAY = "tests/transport/test_replay.py"
+RTT = "tests/transport/test_rtt.py"
+ATTACKS = "tests/simulation/test_transport_attacks.py"
+CODEC = "tests/test_codec.py"
 
 EDITS = (
     Edit(
@@ -39,5 +42,292 @@ EDITS = (
         "if self.cap is not None and len(self._starts) >= self.cap:",
         "if self.cap is not None and len(self._starts) < 0:",
         ("tests/transport/test_ranges.py",),
+    ),
+    Edit(
+        "a datagram is not looked up in the replay window",
+        "securecp/transport/seal.py",
+        "if aead is None or header[2] or header[3] or self._replay.seen(counter):",
+        "if aead is None or header[2] or header[3]:",
+        (f"{ATTACKS}::test_tr10_replayed_datagrams_leave_no_trace",),
+    ),
+    Edit(
+        "a burst is not looked up in the replay window",
+        "securecp/transport/seal.py",
+        "if phases.count(self._phase) == count and self._replay.fresh(counter, count):",
+        "if phases.count(self._phase) == count:",
+        (f"{ATTACKS}::test_tr10_replayed_datagrams_leave_no_trace",),
+    ),
+    Edit(
+        "the replay window moves before the tag is verified",
+        "securecp/transport/seal.py",
+        "        try:\n            aead.decrypt_into",
+        "        self._replay.mark(counter, 1)\n        try:\n            aead.decrypt_into",
+        (f"{ATTACKS}::test_dg07_garbage_with_far_counters_does_not_move_the_replay_window",),
+    ),
+    Edit(
+        "a datagram that comes twice in one burst counts twice",
+        "securecp/transport/seal.py",
+        "if zero or self._replay.seen(found):",
+        "if zero:",
+        (f"{ATTACKS}::test_tr10_the_same_datagram_twice_in_one_burst_counts_once",),
+    ),
+    Edit(
+        "garbage is acknowledged",
+        "securecp/transport/seal.py",
+        "            except InvalidTag:\n                self._accept(opened, run, counter)",
+        ("            except InvalidTag:\n                self._accept(opened, run, counter + 1)"),
+        (f"{ATTACKS}::test_dg07_garbage_with_a_live_index_moves_nothing",),
+    ),
+    Edit(
+        "a peer may change keys as often as it likes",
+        "securecp/transport/seal.py",
+        "if early and now - self._phase_since < EARLIEST_PHASE_SECONDS:",
+        "if early and now < 0:",
+        (f"{ATTACKS}::test_tr18_a_storm_of_key_changes_is_dropped",),
+    ),
+    Edit(
+        "an old key lives for ever",
+        "securecp/transport/seal.py",
+        " and now < self._previous_until:",
+        ":",
+        (f"{ATTACKS}::test_tr18_the_old_key_lives_for_three_round_trips",),
+    ),
+    Edit(
+        "an ACK may name what was never sent",
+        "securecp/transport/recovery.py",
+        "if ranges[0][1] > next_counter:",
+        "if ranges[0][1] > 2 * next_counter + 1000:",
+        (f"{ATTACKS}::test_tr01_an_ack_for_what_was_never_sent_closes",),
+    ),
+    Edit(
+        "an ACK may name the next counter",
+        "securecp/transport/recovery.py",
+        "if ranges[0][1] > next_counter:",
+        "if ranges[0][1] > next_counter + 1:",
+        (
+            f"{ATTACKS}::test_tr01_an_ack_for_what_was_never_sent_closes",
+            f"{ATTACKS}::test_tr01_the_edge_counter_in_a_later_range_is_no_way_around",
+        ),
+    ),
+    Edit(
+        "an ACK may name a counter that was left out",
+        "securecp/transport/recovery.py",
+        "for start, end in ranges:",
+        "for start, end in ranges[:0]:",
+        (f"{ATTACKS}::test_tr02_an_ack_for_a_counter_left_out_closes",),
+    ),
+    Edit(
+        "an ACK may hold any number of ranges",
+        "securecp/transport/frames.py",
+        " or (len(lengths) + 1) // 2 > ACK_RANGES",
+        "",
+        (f"{ATTACKS}::test_tr03_too_many_ranges_close",),
+    ),
+    Edit(
+        "counters to acknowledge pile up",
+        "securecp/transport/acks.py",
+        "if len(received) > 2 * ACK_RANGES:",
+        "if len(received) > 1 << 30:",
+        (f"{ATTACKS}::test_tr03_we_never_send_or_keep_too_many_ranges",),
+    ),
+    Edit(
+        "control bytes may come past the window",
+        "securecp/transport/control.py",
+        "if end > self.limit:",
+        "if end > 2 * self.limit:",
+        (f"{ATTACKS}::test_tr07_control_past_its_window_closes",),
+    ),
+    Edit(
+        "gaps in the control stream are not capped",
+        "securecp/transport/control.py",
+        "self._have = RangeSet(cap=_RANGES)",
+        "self._have = RangeSet()",
+        (f"{ATTACKS}::test_tr05_control_gaps_are_bounded",),
+    ),
+    Edit(
+        "gaps in content are not capped",
+        "securecp/transport/content.py",
+        "self._received = RangeSet(cap=RANGES)",
+        "self._received = RangeSet()",
+        (f"{ATTACKS}::test_tr05_gap_memory_is_bounded",),
+    ),
+    Edit(
+        "content may come that was not asked for",
+        "securecp/transport/content.py",
+        "if self.sink is None or not self._expected.covers(offset, end):",
+        "if self.sink is None:",
+        (
+            f"{ATTACKS}::test_tr07_content_outside_what_was_accepted_closes",
+            f"{ATTACKS}::test_tr07_content_before_consent_closes",
+        ),
+    ),
+    Edit(
+        "a second copy of content replaces the first",
+        "securecp/transport/content.py",
+        "if fresh == [(offset, end)]:",
+        "if fresh is not None:",
+        (f"{ATTACKS}::test_tr06_another_content_for_the_same_place_is_dropped_unread",),
+    ),
+    Edit(
+        "content is sent past the peer's window",
+        "securecp/transport/content.py",
+        "self._new.pop_first(min(most, self.limit - self._counted))",
+        "self._new.pop_first(most)",
+        (f"{ATTACKS}::test_tr08_no_more_content_leaves_than_the_window_allows",),
+    ),
+    Edit(
+        "a window may shrink",
+        "securecp/transport/connection.py",
+        "self.content_out.limit = max(self.content_out.limit, frame.content)",
+        "self.content_out.limit = frame.content",
+        (f"{ATTACKS}::test_tr08_a_window_never_shrinks_and_is_clamped",),
+    ),
+    Edit(
+        "a window that stays shut is waited for without end",
+        "securecp/transport/connection.py",
+        "elif now - self._stalled_since > STALL_TIMEOUT:",
+        "elif now - self._stalled_since > 1e9:",
+        (f"{ATTACKS}::test_tr08_a_window_shut_for_ever_ends_within_its_time",),
+    ),
+    Edit(
+        "replies to challenges pile up",
+        "securecp/transport/connection.py",
+        "if len(self._responses) < RESPONSES:",
+        "if frame.token:",
+        (f"{ATTACKS}::test_tr11_a_flood_that_asks_for_replies_is_answered_sparingly",),
+    ),
+    Edit(
+        "frames after a close are acted on",
+        "securecp/transport/connection.py",
+        (
+            "                self._on_frame(now, frame)\n                if "
+            "self.closed:\n                    return\n"
+        ),
+        "                self._on_frame(now, frame)\n",
+        (f"{ATTACKS}::test_tr17_frames_after_a_close_in_the_same_datagram_are_not_acted_on",),
+    ),
+    Edit(
+        "a closed connection takes datagrams",
+        "securecp/transport/connection.py",
+        "        if self.closed:\n            return\n        opened =",
+        "        opened =",
+        (f"{ATTACKS}::test_tr17_a_close_counts_once_and_nothing_revives",),
+    ),
+    Edit(
+        "garbage confirms a session",
+        "securecp/transport/connection.py",
+        ("        if not opened.counters:\n            return\n        self.established = True\n"),
+        ("        self.established = True\n        if not opened.counters:\n            return\n"),
+        (
+            f"{ATTACKS}::test_dg07_garbage_with_a_live_index_moves_nothing",
+            f"{ATTACKS}::test_dg02_any_bytes_are_silence",
+        ),
+    ),
+    Edit(
+        "garbage counts as a sign of life",
+        "securecp/transport/connection.py",
+        "        opened = self._opener.open(now,",
+        (
+            "        self._timers.set(Timer.IDLE, now + IDLE_TIMEOUT)\n        opened = "
+            "self._opener.open(now,"
+        ),
+        (f"{ATTACKS}::test_dg07_garbage_with_a_live_index_moves_nothing",),
+    ),
+    Edit(
+        "a silent peer is never given up",
+        "securecp/transport/connection.py",
+        (
+            "        self._timers.set(Timer.IDLE, now + IDLE_TIMEOUT)\n        "
+            "self._timers.set(Timer.KEEPALIVE"
+        ),
+        "        self._timers.set(Timer.KEEPALIVE",
+        (f"{ATTACKS}::test_tr15_a_peer_that_has_gone_is_found_by_silence",),
+    ),
+    Edit(
+        "a claimed delay is believed",
+        "securecp/transport/rtt.py",
+        "held = min(max(ack_delay, 0.0), max_ack_delay)",
+        "held = ack_delay",
+        (RTT,),
+    ),
+    Edit(
+        "a claimed delay brings the estimate below the path",
+        "securecp/transport/rtt.py",
+        "sample - held if sample - held >= self.minimum else sample",
+        "sample - held",
+        (RTT,),
+    ),
+    Edit(
+        "a message may have any length",
+        "securecp/codec.py",
+        'if len(data) > limit:\n        raise ProtocolError(f"a message',
+        'if not limit:\n        raise ProtocolError(f"a message',
+        (f"{CODEC}::test_dg10_length_is_limited",),
+    ),
+    Edit(
+        "a message may be nested to any depth",
+        "securecp/codec.py",
+        "if len(outer) > DEPTH_LIMIT:",
+        "if len(outer) > 500:",
+        (f"{CODEC}::test_dg10_depth_is_limited",),
+    ),
+    Edit(
+        "a map may have any number of entries",
+        "securecp/codec.py",
+        "MAP_LIMIT if is_map else LIMIT",
+        "LIMIT",
+        (f"{CODEC}::test_dg10_maps_and_arrays_are_limited",),
+    ),
+    Edit(
+        "an array may claim more items than there are bytes",
+        "securecp/codec.py",
+        "if items > len(data) - start:",
+        "if items > 1 << 32:",
+        (f"{CODEC}::test_dg10_a_bomb_costs_little_memory",),
+    ),
+    Edit(
+        "a value may have several encodings",
+        "securecp/codec.py",
+        "    if not canonical:",
+        "    if canonical is None:",
+        (f"{CODEC}::test_dg12_only_the_canonical_encoding_is_read",),
+    ),
+    Edit(
+        "a map may have the same key twice",
+        "securecp/codec.py",
+        "if len(result) != len(pairs):",
+        "if len(result) > len(pairs):",
+        (CODEC,),
+    ),
+    Edit(
+        "bytes may follow a message",
+        "securecp/codec.py",
+        "if _walk(data, 0) != len(data):",
+        "if _walk(data, 0) > len(data):",
+        (CODEC,),
+    ),
+    Edit(
+        "a bool passes for an integer",
+        "securecp/codec.py",
+        "if type(value) is not int or not low",
+        "if not isinstance(value, int) or not low",
+        (f"{CODEC}::test_dg12_a_bool_is_not_an_integer",),
+    ),
+    Edit(
+        "an error of the decoder escapes",
+        "securecp/codec.py",
+        "except (ValueError, TypeError, OverflowError, RecursionError) as error:",
+        "except (TypeError, OverflowError, RecursionError) as error:",
+        (
+            CODEC,
+            "tests/test_fuzz.py::test_dg11_msgpack",
+        ),
+    ),
+    Edit(
+        "an msgpack with known holes is used",
+        "securecp/codec.py",
+        "if msgpack.version < (1, 2, 4):",
+        "if msgpack.version < (0, 0, 1):",
+        (f"{CODEC}::test_dg13_an_old_msgpack_is_refused",),
     ),
 )
