@@ -13,7 +13,8 @@
     names         the alphabet of contact names
     policy        Contact: one person and what we let them do
     contacts      Contacts: all of them, as a value
-    contactsfile  contacts.toml: read, and edited so that comments survive
+    contactsfile  contacts.toml: read, changed by one at a time, never half
+    rewrite       a change worked into its text, so that comments survive
 
 Nothing here imports another of these before it is needed; import the module you mean.
 """
