@@ -287,3 +287,25 @@ def same_session(one: SessionKeys, other: SessionKeys) -> bool:
         and one.ours == other.theirs
         and one.theirs == other.ours
     )
+
+
+def give(node: Node, source: Endpoint, data: bytes, now: float) -> list[bytes]:
+    """Put a datagram before the exchange; what it sends at once."""
+    node.exchange.receive(now, Burst(source, memoryview(data), len(data)))
+    sent = []
+    while (burst := node.exchange.transmit(now)) is not None:
+        assert burst.endpoint == source
+        sent.append(bytes(burst.data))
+    return sent
+
+
+def silent(node: Node, source: Endpoint, data: bytes, now: float = 0.0) -> bool:
+    """Whether a datagram is dropped: nothing sent, nothing told, one counter."""
+    before = node.exchange.dropped
+    sent = give(node, source, data, now)
+    return not sent and not node.exchange.events() and node.exchange.dropped == before + 1
+
+
+def listener(knows: tuple[int, ...] = (ALICE,)) -> Node:
+    """Bob, who waits for calls."""
+    return World().add(BOB, knows=knows)
