@@ -1,0 +1,1 @@
+"""The transfer core: manifest, messages, both parties, receipt."""
