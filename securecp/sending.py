@@ -65,6 +65,11 @@ class SendSession(Session):
         self._events.append(Offered(self.peer, summary.files, summary.size, summary.names))
         self.party.start()
 
+    def advance(self, now: float) -> None:
+        if not self.over:
+            self.party.content_sent(self.connection.content_out.acked)
+        super().advance(now)
+
     def _progress(self) -> tuple[int, int]:
         return self.connection.content_out.acked, self.party.manifest.size
 
