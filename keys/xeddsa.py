@@ -43,16 +43,16 @@ def verify(public: bytes, message: bytes, signature: bytes) -> bool:
         return False
     edwards = edwards_point(public)
     commitment, s = signature[:32], signature[32:]
-    if edwards is None or not sodium.crypto_core_ed25519_is_valid_point(edwards):
-        return False
-    if int.from_bytes(s, "little") >= Q:
+    if edwards is None or int.from_bytes(s, "little") >= Q:
         return False
     h = _hash_to_scalar(commitment, edwards, message)
     try:
         left = sodium.crypto_scalarmult_ed25519_base_noclamp(s)
         right = sodium.crypto_scalarmult_ed25519_noclamp(h, edwards)
         expected = sodium.crypto_core_ed25519_sub(left, right)
-    except RuntimeError:  # libsodium refuses the neutral element, which no honest signature meets
+    except RuntimeError:
+        # libsodium refuses keys off the curve, of low order or outside the prime-order subgroup,
+        # and results that are the neutral element, which no honest signature meets
         return False
     return hmac.compare_digest(commitment, expected)
 

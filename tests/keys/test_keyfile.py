@@ -82,6 +82,26 @@ def test_kc01_the_file_is_born_private(path: Path, monkeypatch: pytest.MonkeyPat
     assert set(seen) == {0o600}
 
 
+def test_kc01_a_file_in_the_temporary_one_s_place_is_not_written(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    victim = path.parent.parent / "victim"
+    victim.write_bytes(b"precious")
+    path.parent.mkdir(mode=0o700)
+    taken = path.parent / f".securecp-{'ab' * 8}.new"
+    monkeypatch.setattr("secrets.token_hex", lambda count: "ab" * count)
+
+    def slip_in(number: int, name: str) -> None:
+        if name == "open" and (path.parent / files.LOCK_NAME).exists() and not taken.exists():
+            os.link(victim, taken)
+
+    monkeypatch.setattr(files, "os", Faulty(slip_in))
+    with pytest.raises(FileFailedError, match="exists"):
+        keyfile.create(path, ALICE)
+    assert victim.read_bytes() == b"precious"
+    assert not path.exists()
+
+
 @pytest.mark.parametrize("bits", [0o640, 0o604, 0o644, 0o660, 0o666, 0o610, 0o601])
 def test_kc01_a_file_that_others_can_open_is_refused_with_the_remedy(path: Path, bits: int) -> None:
     keyfile.create(path, ALICE)

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keys import xeddsa
+from keys.identity import check_public
 from tests.keys.samples import Entropy, identity
 
 VECTORS = json.loads((Path(__file__).parent.parent / "vectors" / "xeddsa.json").read_text())
@@ -173,6 +174,29 @@ def test_hs04_a_forgery_under_a_weak_key_is_refused() -> None:
     for number in range(16):
         for commitment in ((1).to_bytes(32, "little"), point):
             assert not xeddsa.verify(weak, b"%d" % number, commitment + bytes(32))
+
+
+def test_hs04_a_key_outside_the_prime_order_subgroup_signs_nothing() -> None:
+    """A + (0, -1), a point of order 2: its owner could sign each message whose hash is even."""
+    scalar = bytes([8, *bytes(30), 64])
+    point, a = xeddsa._key_pair(scalar)
+    y = P - int.from_bytes(point, "little")  # (x, y) + (0, -1) = (-x, -y)
+    twin = y.to_bytes(32, "little")
+    u = (1 + y) * pow(1 - y, -1, P) % P
+    public = u.to_bytes(32, "little")
+    assert xeddsa.edwards_point(public) == twin  # sign 0 of either sign: -x is as good as x
+    check_public(public)
+    fitting = 0
+    for number in range(16):
+        message, r = b"%d" % number, (number + 7).to_bytes(32, "little")
+        commitment = sodium.crypto_scalarmult_ed25519_base_noclamp(r)
+        h = xeddsa._hash_to_scalar(commitment, twin, message)
+        negative = sodium.crypto_core_ed25519_scalar_negate(a)  # of (-x, y), plus the point (0, -1)
+        product = sodium.crypto_core_ed25519_scalar_mul(h, negative)
+        s = sodium.crypto_core_ed25519_scalar_add(r, product)
+        assert not xeddsa.verify(public, message, commitment + s)
+        fitting += verifies_as_ed25519(twin, message, commitment + s)  # OpenSSL does not look
+    assert fitting > 3
 
 
 @given(st.binary(max_size=40), st.binary(max_size=40), st.binary(max_size=70))
