@@ -1,12 +1,14 @@
 """Runs the command as a person or a script would.
 
-call      in this process: the same code from arguments to exit code, and quick
-run       the installed command, without a terminal
-Terminal  the installed command in a terminal of its own
+call        in this process: the same code from arguments to exit code, and quick
+run         the installed command, without a terminal
+Terminal    the installed command in a terminal of its own
+Background  the installed command beside the test, its events by line
 """
 
 import contextlib
 import io
+import json
 import os
 import pty
 import select
@@ -15,7 +17,7 @@ import sys
 import time
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from securecp.cli import main
 
@@ -139,3 +141,52 @@ class Terminal:
             self.shown += data
             return bool(data)
         return False
+
+
+class Background:
+    """The installed command running beside the test, without a terminal; JSON events by line."""
+
+    def __init__(self, *arguments: str, home: Path) -> None:
+        self.events: list[dict[str, Any]] = []
+        self.process = subprocess.Popen(
+            [COMMAND, "--home", str(home), *arguments, "--json"],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.communicate()
+
+    def until(self, name: str) -> dict[str, Any]:
+        """Read events until the one of this name."""
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            event: dict[str, Any] = json.loads(line)
+            self.events.append(event)
+            if event["event"] == name:
+                return event
+        raise AssertionError(f"{name} never came: {self.events}")
+
+    def ended(self, within: float = PATIENCE) -> tuple[int, str]:
+        """Wait for the end; exit code and standard error."""
+        stdout, stderr = self.process.communicate(timeout=within)
+        self.events += map(json.loads, stdout.splitlines())
+        return self.process.returncode, stderr.decode()
+
+
+def receiving(home: Path, into: Path, *options: str) -> Background:
+    """A receiver that listens; `endpoint` of its first event says where."""
+    return Background(
+        "receive", "--listen", "127.0.0.1:0", "--into", str(into), *options, home=home
+    )
