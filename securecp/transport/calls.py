@@ -1,7 +1,12 @@
-"""A call: our HELLOs, when they are sent again, and the cookie if one was asked for (SPEC §4.6)."""
+"""A call: our HELLOs, when they are sent again, and the cookie if one was asked for (SPEC §4.6).
+
+calling ── REPLY ──> answered ── first DATA of the peer ──> `exchange.py` ends the call
+                        └── 5 s, and nothing heard ──> a successor with new keys calls as well
+"""
 
 from securecp.errors import ProtocolError
 from securecp.transport.cookie import COOKIE_LIFE, MAC_LENGTH, open_cookie
+from securecp.transport.halfopen import HALF_OPEN_LIFE
 from securecp.transport.handshake import Initiator
 from securecp.transport.wire import Endpoint
 
@@ -14,13 +19,15 @@ class Call:
     """One peer called at one endpoint, until it answers or the deadline passes."""
 
     def __init__(
-        self, now: float, initiator: Initiator, endpoint: Endpoint, timeout: float
+        self, now: float, initiator: Initiator, endpoint: Endpoint, ends_at: float
     ) -> None:
         self.initiator: Initiator | None = initiator
-        """Dropped, with its ephemeral keys, as soon as there is a session."""
+        """Dropped, with its ephemeral keys, as soon as there are session keys."""
         self.peer = initiator.peer
         self.endpoint = endpoint
-        self.ends_at = now + timeout
+        self.ends_at = ends_at
+        self.replaced = False
+        """A successor will report if nobody answers."""
         self._next_at = now
         self._sent = 0
         self._mac1s: tuple[bytes, ...] = ()
@@ -29,8 +36,24 @@ class Call:
         self._hastened = False
 
     def next_at(self) -> float:
-        """When there is something to do: send again, or give up."""
-        return self.ends_at if self.initiator is None else min(self._next_at, self.ends_at)
+        """When there is something to do: send again, begin anew, or give up."""
+        return self.ends_at if self.replaced else min(self._next_at, self.ends_at)
+
+    def answered(self, now: float) -> None:
+        """A REPLY has come: no more HELLOs."""
+        self.initiator = None
+        self._next_at = now + HALF_OPEN_LIFE
+
+    def lapsed(self, now: float) -> bool:
+        """Whether what was answered can no longer be confirmed, for the peer has forgotten it."""
+        return self.initiator is None and not self.replaced and now >= self._next_at
+
+    def successor(self, now: float, initiator: Initiator) -> "Call":
+        """The same call with a new handshake; what was answered may still win."""
+        self.replaced = True
+        call = Call(now, initiator, self.endpoint, self.ends_at)
+        call._cookie, call._cookie_ends_at = self._cookie, self._cookie_ends_at
+        return call
 
     def hello(self, now: float) -> bytes | None:
         """HELLO-A and HELLO-B laid end to end if they are due now."""

@@ -1,21 +1,21 @@
 """Who speaks when until a session has keys, and which session a datagram belongs to (SPEC §4.6).
 
-    caller     HELLO-A + HELLO-B ── again at 0.25, 0.5, 1, 2, 2… s ── REPLY ──> Connected
-    called     HELLO-A ─> half-open ── HELLO-B ─> REPLY ── first DATA verifies ──> Connected
+    caller   HELLO-A + HELLO-B ── again at 0.25, 0.5, 1, 2, 2… s ── REPLY ─> its DATA ─┐
+    called   HELLO-A ─> half-open ── HELLO-B ─> REPLY ── first DATA ─> Connected ─> its DATA
+    caller                                                              Connected <─┘
 
 This is no connection: what is inside DATA belongs to the channel that `connect` makes. All that
 fails, whatever the reason, takes one way: nothing is sent, `dropped` goes up by one. Nothing of a
 HELLO is acted upon, for it may be a recording: the caller counts from its first DATA on, which
-only the owner of its key can seal.
+only the owner of its key can seal. Connected means, on both sides, that DATA of the peer verified.
 
-Both may call at once, and each may be answered. The session whose caller has the smaller public
-key is the one to stay, unless the other is confirmed first; in detail:
+Both may call at once, and each may be answered. The smaller public key decides:
 
-    the smaller, while calling, is silent to a HELLO from the very endpoint that it calls
-    a REPLY, once it makes a session, ends every call to that peer and every half-open one from it
-    a REPLY to the larger, while it has answered a call of the smaller, waits until DATA of either
-    session verifies: the smaller has then chosen
-    a caller whose session has not heard from the peer yet is silent to its HELLOs for 5 s
+    while calling, it is silent to a HELLO from the very endpoint that it calls
+    when its call is answered it forgets what it has half-open from that peer: its call stays
+    when a call of the peer is confirmed first, it ends its own: the peer's call stays
+    the larger, answered while it has answered the smaller too, waits for DATA of either session
+    whoever is answered otherwise has decided, and for 5 s is silent to HELLOs of that peer
 """
 
 from collections import deque
@@ -85,7 +85,9 @@ class _Session(Generic[C]):
     keys: SessionKeys
     endpoint: Endpoint
     since: float
-    announced: bool
+    decided: bool
+    """No call of the peer may take its place."""
+    announced: bool = False
 
 
 class Exchange(Generic[C]):
@@ -141,16 +143,8 @@ class Exchange(Generic[C]):
         """Call `peer` at `endpoint`; ends in `Connected` or, after `timeout`, in `CallFailed`."""
         if bytes(peer) == self._public:
             raise ValueError("this is our own public key")
-        index = self._draw_index()
-        initiator = Initiator(
-            self._identity,
-            bytes(peer),
-            index=index,
-            parameters=self._parameters,
-            entropy=self._entropy,
-            session_id=self._session_id,
-        )
-        self._calls[index] = Call(now, initiator, endpoint, timeout)
+        index, initiator = self._begin(bytes(peer))
+        self._calls[index] = Call(now, initiator, endpoint, now + timeout)
 
     def receive(self, now: float, burst: Burst) -> None:
         """Take datagrams from the socket; what does not verify leaves no trace but `dropped`."""
@@ -168,9 +162,10 @@ class Exchange(Generic[C]):
         self._half_open.expire(now)
         for index, call in list(self._calls.items()):
             if now >= call.ends_at:
-                del self._calls[index]
-                self._sessions.pop(index, None)
-                self._events.append(CallFailed(call.peer, call.endpoint))
+                self._give_up(index, call)
+            elif call.lapsed(now):
+                anew, initiator = self._begin(call.peer)
+                self._calls[anew] = call.successor(now, initiator)
         for session in list(self._sessions.values()):
             due = session.channel.deadline()
             if due is not None and due <= now:
@@ -249,7 +244,7 @@ class Exchange(Generic[C]):
         self._half_open.remove(half)
         if self._full(half.peer):
             raise ProtocolError("too many sessions")
-        session = _Session(half.channel, half.keys, half.endpoint, now, announced=False)
+        session = _Session(half.channel, half.keys, half.endpoint, now, decided=True)
         self._sessions[index] = session
         self._announce(session)
 
@@ -262,14 +257,14 @@ class Exchange(Generic[C]):
             raise ProtocolError("a REPLY for no call")
         self._gate.check_mac1(datagram)
         keys = call.initiator.read_reply(datagram)
-        call.initiator = None
+        call.answered(now)
         channel = self._connect(keys, call.endpoint, now)
-        session = _Session(channel, keys, call.endpoint, now, announced=False)
-        self._sessions[index] = session
-        # The smaller key, having had our REPLY too, may have chosen its own call: then its DATA
-        # comes there, and else here.
-        if self._public < call.peer or not self._half_open.answered(call.peer):
-            self._announce(session)
+        # The smaller key, having had our REPLY too, may have decided for its own call: then its
+        # DATA comes there, and else here.
+        decided = self._public < call.peer or not self._half_open.answered(call.peer)
+        if decided:
+            self._half_open.remove_peer(call.peer)
+        self._sessions[index] = _Session(channel, keys, call.endpoint, now, decided)
 
     def _on_cookie(self, now: float, _endpoint: Endpoint, datagram: bytes) -> None:
         call = self._calls.get(check_head(datagram, COOKIE, COOKIE_LENGTH))
@@ -285,11 +280,10 @@ class Exchange(Generic[C]):
             return False
         if any(
             session.keys.peer == peer
-            and session.keys.initiator
-            and session.announced
-            and now < session.since + HALF_OPEN_LIFE
-            and not session.channel.established
+            and session.decided
+            and not session.announced
             and not session.channel.closed
+            and now < session.since + HALF_OPEN_LIFE
             for session in self._sessions.values()
         ):
             return False
@@ -302,7 +296,8 @@ class Exchange(Generic[C]):
         )
 
     def _full(self, peer: bytes) -> bool:
-        peers = [s.keys.peer for s in self._sessions.values() if not s.channel.closed]
+        sessions = self._sessions.values()
+        peers = [s.keys.peer for s in sessions if s.announced and not s.channel.closed]
         return len(peers) >= SESSIONS or peers.count(peer) >= SESSIONS_PER_PEER
 
     def _announce(self, session: _Session[C]) -> None:
@@ -317,6 +312,24 @@ class Exchange(Generic[C]):
         if session.keys.initiator:
             self._half_open.remove_peer(peer)
         self._events.append(Connected(session.channel, session.keys, session.endpoint))
+
+    def _begin(self, peer: bytes) -> tuple[int, Initiator]:
+        index = self._draw_index()
+        initiator = Initiator(
+            self._identity,
+            peer,
+            index=index,
+            parameters=self._parameters,
+            entropy=self._entropy,
+            session_id=self._session_id,
+        )
+        return index, initiator
+
+    def _give_up(self, index: int, call: Call) -> None:
+        del self._calls[index]
+        self._sessions.pop(index, None)
+        if not call.replaced:
+            self._events.append(CallFailed(call.peer, call.endpoint))
 
     def _forget_closed(self) -> None:
         for index in [i for i, s in self._sessions.items() if s.channel.closed]:

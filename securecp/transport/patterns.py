@@ -6,6 +6,7 @@ A pattern is its messages in order, `->` from the initiator, `<-` from the respo
 `payload` has one there only, which is how ours puts e1 behind what authenticates the caller.
 """
 
+from functools import cache
 from typing import NamedTuple
 
 PATTERNS = {
@@ -61,6 +62,7 @@ class Suite(NamedTuple):
     hash: str
 
 
+@cache
 def parse_name(name: str) -> Suite:
     """Take apart "Noise_IKpsk2_25519_ChaChaPoly_SHA256"; ValueError if we have no such thing."""
     try:

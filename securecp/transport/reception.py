@@ -67,7 +67,7 @@ class Reception(Generic[C]):
         half = self.table.find(endpoint, index)
         body = hello[:-MACS_LENGTH]
         if half is not None and half.hello_a == body:
-            half.credit += len(hello)
+            self._retransmit(now, half, len(hello))
             return
         # The latest HELLO-A counts until it is answered: e1 is authentic only with HELLO-B, so
         # that a forged first one must not shut out the true one.
@@ -98,21 +98,28 @@ class Reception(Generic[C]):
         """Answer the handshake that its HELLO-A opened; the same again gets the same REPLY."""
         index = check_head(hello, HELLO_B, HELLO_B_LENGTH)
         half = self.table.find(endpoint, index)
-        if half is None or now >= half.opened_at + REPLY_LIFE:
+        if half is None:
             raise ProtocolError("no such half-open handshake")
         self._gate.check_mac1(hello)
         body = hello[:-MACS_LENGTH]
         if half.responder is None:
             if half.hello_b != body:
                 raise ProtocolError("this call has been answered")
+        elif now >= half.opened_at + REPLY_LIFE:
+            raise ProtocolError("a call is completed too late")
         elif self._admit(now, endpoint, index, hello, half.where):
             reply, keys = half.responder.answer(hello, self._draw_index())
             self.table.answer(half, body, reply, keys)
         else:
             return
-        half.credit += len(hello)
-        if half.credit >= REPLY_LENGTH and self._send(endpoint, half.reply):
-            half.credit -= REPLY_LENGTH
+        self._retransmit(now, half, len(hello))
+
+    def _retransmit(self, now: float, half: HalfOpen[C], came: int) -> None:
+        """Send the REPLY, if there is one, as often as what came from the caller pays for it."""
+        half.credit += came
+        paid = half.credit >= REPLY_LENGTH
+        if half.reply and paid and now < half.opened_at + REPLY_LIFE:
+            half.credit -= REPLY_LENGTH if self._send(half.endpoint, half.reply) else 0
 
     def _admit(self, now: float, endpoint: Endpoint, index: int, hello: bytes, where: str) -> bool:
         """Whether to compute this HELLO now; if not, the caller has been given a cookie."""

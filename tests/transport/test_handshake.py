@@ -470,7 +470,10 @@ def test_hs15_time_is_only_ever_the_argument() -> None:
         reply = bob.exchange.transmit(start)
         assert reply is not None
         alice.exchange.receive(start, reply._replace(endpoint=bob.endpoint))
-        (event,) = alice.exchange.events()
+        data = alice.exchange.transmit(start)
+        assert data is not None
+        bob.exchange.receive(start, data._replace(endpoint=alice.endpoint))
+        (event,) = bob.exchange.events()
         assert event.__class__.__name__ == "Connected"
 
 
