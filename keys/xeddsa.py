@@ -43,7 +43,9 @@ def verify(public: bytes, message: bytes, signature: bytes) -> bool:
         return False
     edwards = edwards_point(public)
     commitment, s = signature[:32], signature[32:]
-    if edwards is None or int.from_bytes(s, "little") >= Q:
+    if edwards is None:
+        return False
+    if int.from_bytes(s, "little") >= Q:
         return False
     h = _hash_to_scalar(commitment, edwards, message)
     try:
