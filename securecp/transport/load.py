@@ -12,7 +12,7 @@ from securecp.transport.wire import Endpoint
 
 # SPEC §4.8
 HELLOS_PER_SECOND = 100
-"""Above this, callers must show a cookie; 100 full handshakes cost 9 % of a slow core."""
+"""Above this, callers must show a cookie; 100 full handshakes cost 5 % of one core."""
 TRIES_PER_SECOND = 20
 """HELLOs of one network that are computed per second under load."""
 NETWORKS = 1024
