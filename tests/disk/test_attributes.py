@@ -119,6 +119,15 @@ def test_mf18_a_time_is_clamped_into_what_can_be_shown(mtime_ns: int) -> None:
     assert got == mtime_ns or abs(mtime_ns) > abs(got)
 
 
+def test_mf18_what_reaches_the_system_is_clamped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    times: list[tuple[int, int]] = []
+    monkeypatch.setattr(os, "utime", lambda _, *, ns: times.append(ns))
+    receive(tmp_path, [file(b"a", 1, mtime_ns=(1 << 63) - 1), file(b"b", 1, mtime_ns=-(1 << 63))])
+    assert times == [((1 << 63) - 1,) * 2, (-(1 << 31) * 10**9,) * 2]
+
+
 def test_mf18_a_file_system_without_modes_or_times_fails_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,6 +1,7 @@
 """The destination against links, races, replacement and clean-up (FS rows)."""
 
 import contextlib
+import errno
 import os
 import stat
 import threading
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from securecp.disk import Store, offer, sweep
+from securecp.disk import Store, at, offer, sweep
 from securecp.disk.names import PartNames, is_part, shown
 from securecp.errors import StorageError
 from securecp.transfer.manifest import Entry, Manifest
@@ -200,6 +201,30 @@ def test_fs06_a_fifo_under_a_part_name_does_not_hold_us(tmp_path: Path) -> None:
         with pytest.raises(StorageError):
             store.digest(manifest.chunk(0))
     assert part.is_fifo()
+
+
+def test_fs06_what_is_opened_must_be_a_regular_file(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "folder").mkdir()
+    directory = at.pin(os.fsencode(tmp_path))
+    try:
+        for name in (b"fifo", b"folder"):
+            with pytest.raises(OSError, match=os.strerror(errno.ESTALE)):
+                at.open_file(directory, name, at.status(directory, name).st_ino)
+    finally:
+        at.close(directory)
+
+
+def test_fs04_publishing_a_link_publishes_no_more_than_the_link(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_bytes(b"secret")
+    (tmp_path / "part").symlink_to("secret")
+    directory = at.pin(os.fsencode(tmp_path))
+    try:
+        at.link(directory, b"part", b"file")
+    finally:
+        at.close(directory)
+    assert (tmp_path / "file").is_symlink()
+    assert (tmp_path / "secret").stat().st_nlink == 1
 
 
 def test_fs14_parts_are_hidden_private_and_unpredictable(tmp_path: Path) -> None:

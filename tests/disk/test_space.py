@@ -155,15 +155,23 @@ def test_f12_content_is_flushed_before_it_has_a_name(
     monkeypatch.setattr(at, "link", logged_link)
     monkeypatch.setattr(os, "fsync", logged_fsync)
     monkeypatch.setattr(flush, "sync_all", logged_sync)
-    manifest = Manifest([file(b"%d" % number, 10) for number in range(count)])
+    manifest = Manifest([folder(b"t"), *(file(b"%d" % number, 10, 1) for number in range(count))])
     with Store(tmp_path, reserve=0) as store:
         store.prepare(manifest)
         deliver(store, manifest, content(manifest))
         store.publish()
-    before = log[: log.index("link")]
-    assert "syncfs" in before if count > flush.FEW else before == ["fsync"] * count
-    assert syncfs or before.count("fsync") >= (count if count > flush.FEW else 0) or count < 40
-    assert set(log[-2:]) & {"fsync", "syncfs"}
+    first = log.index("link")
+    before, after = log[:first], log[first + count :]
+    assert log[first : first + count] == ["link"] * count
+    if count <= flush.FEW:
+        assert before == ["fsync"] * count
+        assert after == ["fsync"] * 3  # the folder, the destination, and it again once t has a name
+    elif syncfs:
+        assert before == ["syncfs"]
+        assert after == ["syncfs", "fsync"]
+    else:
+        assert before == ["syncfs", *["fsync"] * count]
+        assert after == ["syncfs", *["fsync"] * 3]
 
 
 def test_sync_all_works_or_says_that_it_cannot(tmp_path: Path) -> None:
