@@ -82,7 +82,7 @@ class TreeSource:
         return True
 
     def close(self) -> None:
-        """Close every descriptor; those of a thread at work are closed when it is called again."""
+        """Close every descriptor; nothing can be read from now on."""
         self._files.close()
         self._walk.close()
         self._digester.close()

@@ -8,7 +8,7 @@ from blake3 import blake3
 from hypothesis import given
 from hypothesis import strategies as st
 
-from securecp.disk import Store
+from securecp.disk import Store, digests
 from securecp.disk import spans as spans_module
 from securecp.errors import StorageError
 from securecp.transfer.manifest import CHUNK, Entry, Manifest
@@ -226,3 +226,23 @@ def test_the_destination_must_be_a_folder(tmp_path: Path, missing: bool) -> None
         Store(place)
     assert "does not exist" in caught.value.message or "not a folder" in caught.value.message
     assert "\n" not in caught.value.message
+
+
+def test_a_thread_at_work_gives_its_descriptors_back_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = descriptors()
+    manifest = Manifest([file(b"a", 10), file(b"b", 10)])
+    store = Store(tmp_path, reserve=0)
+    store.prepare(manifest)
+    store.store(0, slices(content(manifest), 10))
+
+    def meanwhile(*_: object) -> int:
+        store.abandon()
+        return 0
+
+    monkeypatch.setattr(digests, "read_span", meanwhile)
+    store.digest(manifest.chunk(0))
+    with pytest.raises(StorageError):
+        store.digest(manifest.chunk(1))
+    assert descriptors() == before
