@@ -1,7 +1,7 @@
 """The called side against strangers, recordings and those who sit on the way."""
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from unittest import mock
 
 from keys.identity import Identity
@@ -229,6 +229,46 @@ def test_every_retransmission_gets_the_same_reply_once() -> None:
         assert len(sent) == 1
         replies += sent
     assert len(set(replies)) == 1
+
+
+def flipped(datagram: bytes, bits: Iterable[int]) -> Iterator[bytes]:
+    for i in bits:
+        edited = bytearray(datagram)
+        edited[i // 8] ^= 1 << i % 8
+        yield bytes(edited)
+
+
+def test_hs11_every_flip_of_every_handshake_datagram_is_the_same_silence() -> None:
+    """All bits of all four, as they come from the network, and then all is well."""
+    world = World()
+    alice, node = world.add(ALICE), world.add(BOB)
+    world.call(alice, node)
+    hello_a, hello_b = (flight.data for flight in world.sent)
+    index = int.from_bytes(hello_a[4:8])
+    cookie = node.exchange._gate.make_cookie(0.0, alice.endpoint, index, hello_a)
+    for edited in flipped(hello_a, range(1200 * 8)):
+        assert silent(node, alice.endpoint, edited)
+    assert give(node, alice.endpoint, hello_a, 0.0) == []
+    for edited in flipped(hello_b, range(208 * 8)):
+        assert silent(node, alice.endpoint, edited)
+    (reply,) = give(node, alice.endpoint, hello_b, 0.0)
+    for edited in itertools.chain(flipped(reply, range(1200 * 8)), flipped(cookie, range(52 * 8))):
+        assert silent(alice, node.endpoint, edited)
+    (data,) = give(alice, node.endpoint, reply, 0.0)
+    assert give(node, alice.endpoint, data, 0.0)
+    assert [event.__class__.__name__ for event in node.exchange.events()] == ["Connected"]
+
+
+def test_hs11_every_flip_of_mac2_is_silence_behind_mac1() -> None:
+    node = listener()
+    hello_a, hello_b = initiator().hello()
+    for i, edited in enumerate(flipped(hello_a, range(1168 * 8, 1184 * 8))):
+        # Not all at once: that would be load, and a cookie the answer.
+        assert silent(node, place(1), with_new_mac1(edited, BOB), i * 0.02)
+    give(node, place(1), hello_a, 5.0)
+    for edited in flipped(hello_b, range(176 * 8, 192 * 8)):
+        assert silent(node, place(1), with_new_mac1(edited, BOB), 5.0)
+    assert give(node, place(1), hello_b, 5.0)
 
 
 def test_hs12_a_forged_head_of_e1_does_not_shut_out_the_true_one() -> None:

@@ -200,6 +200,20 @@ def test_a_malformed_kem_key_is_a_protocol_error_without_trace() -> None:
             responder.write()
 
 
+def test_a_message_without_payload_has_one_length() -> None:
+    entropy = seeded("no payload")
+    theirs = KeyPair.from_seed(entropy(32))
+    ours = KeyPair.from_seed(entropy(32))
+    initiator = HandshakeState(PROTOCOL, initiator=True, entropy=entropy, s=ours, rs=theirs.public)
+    responder = HandshakeState(PROTOCOL, initiator=False, entropy=entropy, s=theirs)
+    responder.read(initiator.write(b"hello"))
+    e1 = initiator.write()
+    for wrong in (b"", e1[:-1], e1 + b"\0", e1 + e1):
+        with pytest.raises(ProtocolError):
+            responder.read(wrong)
+    assert responder.read(e1) == b""
+
+
 def test_misuse_is_our_error() -> None:
     initiator, responder = sides()
     with pytest.raises(ValueError, match="turn"):
