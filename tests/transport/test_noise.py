@@ -214,6 +214,16 @@ def test_a_message_without_payload_has_one_length() -> None:
     assert responder.read(e1) == b""
 
 
+def test_no_message_is_longer_than_noise_allows() -> None:
+    """The first message of NN has no tag that could fail."""
+    _, responder = sides("Noise_NN_25519_ChaChaPoly_SHA256")
+    initiator, _ = sides("Noise_NN_25519_ChaChaPoly_SHA256")
+    longest = initiator.write(bytes(65_535 - 32))
+    with pytest.raises(ProtocolError):
+        responder.read(longest + b"\0")
+    assert len(responder.read(longest)) == 65_535 - 32
+
+
 def test_misuse_is_our_error() -> None:
     initiator, responder = sides()
     with pytest.raises(ValueError, match="turn"):
