@@ -2,6 +2,7 @@
 
 import os
 import signal
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -54,13 +55,25 @@ def dies_at(n: int) -> Faulty:
     return Faulty(at)
 
 
-def in_child(work: Callable[[], None]) -> int:
-    """Do the work in a forked child; its exit code, or minus the signal that ended it."""
-    child = os.fork()
+def start(work: Callable[[], None]) -> int:
+    """Do the work in a forked child, whose number this is; it ends with 0 or, if it raises, 1."""
+    with warnings.catch_warnings():  # the child starts no threads and needs no lock of ours
+        warnings.simplefilter("ignore", DeprecationWarning)
+        child = os.fork()
     if child == 0:
         try:
             work()
         except BaseException:
             os._exit(1)
         os._exit(0)
+    return child
+
+
+def ended(child: int) -> int:
+    """The exit code of a child, or minus the signal that ended it."""
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def in_child(work: Callable[[], None]) -> int:
+    """Do the work in a child and wait for how it ends."""
+    return ended(start(work))

@@ -339,6 +339,13 @@ def test_kc08_a_misspelled_field_is_named_with_the_right_one() -> None:
     assert caught.value.hint == "Did you mean blocked?"
 
 
+def test_kc08_a_later_version_is_told_from_a_file_without_one() -> None:
+    with pytest.raises(ContactsError, match="version 2 is not known"):
+        Contacts.parse(REFUSED["unknown version"])
+    with pytest.raises(ContactsError, match="no version"):
+        Contacts.parse(REFUSED["no version"])
+
+
 def test_kc08_no_beginning_of_a_file_says_less_than_the_whole() -> None:
     """Cut anywhere, it is refused, or only whole contacts and fields after the cut are missing."""
     whole = entry(more="blocked = true") + f'[contacts.bob]\nkey = "{BOB}"\n'

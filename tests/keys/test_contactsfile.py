@@ -1,6 +1,5 @@
 """contacts.toml: edited by people and programs together, replaced whole, never half trusted."""
 
-import os
 import shutil
 import signal
 from collections.abc import Callable
@@ -18,7 +17,7 @@ from keys.contacts import Contacts
 from keys.contactsfile import ContactsFile
 from keys.errors import ContactsError, FileFailedError, FileRefusedError, KeysError
 from keys.policy import Contact
-from tests.keys.faults import Faulty, dies_at, fails_at, in_child
+from tests.keys.faults import Faulty, dies_at, ended, fails_at, in_child, start
 from tests.keys.samples import contact, identity
 
 ALICE, BOB, CAROL = (identity(name).public for name in ("alice", "bob", "carol"))
@@ -275,12 +274,12 @@ def test_kc08_killed_at_each_call_the_old_or_the_new_contacts_are_there(
         written.path.write_text(WRITTEN)
         with monkeypatch.context() as patch:
             patch.setattr(files, "os", dies_at(step))
-            ended = in_child(block(written))
-        assert ended in (0, -signal.SIGKILL)
+            end = in_child(block(written))
+        assert end in (0, -signal.SIGKILL)
         found = written.load()
         assert found in (old, old.block("bob"))
         outcomes.append(found)
-        if ended == 0:
+        if end == 0:
             break
     else:
         pytest.fail("the last step was never reached")
@@ -318,21 +317,15 @@ def test_kc08_an_error_at_each_call_leaves_the_old_or_the_new_contacts(
 def test_kc09_several_processes_lose_no_change(book: ContactsFile) -> None:
     names = [[f"p{process}x{number}" for number in range(4)] for process in range(4)]
 
-    def adding(mine: list[str]) -> None:
-        for name in mine:
-            book.edit(lambda known, name=name: known.add(contact(name)))  # type: ignore[misc]
+    def adding(mine: list[str]) -> Callable[[], None]:
+        def work() -> None:
+            for name in mine:
+                book.edit(lambda known, name=name: known.add(contact(name)))  # type: ignore[misc]
 
-    children = []
-    for mine in names:
-        child = os.fork()
-        if child == 0:
-            try:
-                adding(mine)
-            except BaseException:
-                os._exit(1)
-            os._exit(0)
-        children.append(child)
-    assert [os.waitpid(child, 0)[1] for child in children] == [0, 0, 0, 0]
+        return work
+
+    children = [start(adding(mine)) for mine in names]
+    assert [ended(child) for child in children] == [0, 0, 0, 0]
     assert {person.name for person in book.load()} == {name for mine in names for name in mine}
 
 
