@@ -12,6 +12,9 @@ LARGEST_BURST = 64
 """Datagrams: what the kernel segments in one call (UDP_MAX_SEGMENTS)."""
 ALLOWANCE = 0.002
 """Seconds of the rate that may be caught up on: twice the resolution of the system's timers."""
+LONGEST_WAIT = 1.0
+"""Seconds that pacing may hold a burst back: a rate measured over an outage is no rate, and the
+window bounds what leaves in any case."""
 
 
 def burst_length(rate: float, stride: int) -> int:
@@ -24,18 +27,28 @@ def burst_length(rate: float, stride: int) -> int:
 class Pacer:
     """Spaces bursts at the rate it is told with each."""
 
-    __slots__ = ("ready_at",)
+    __slots__ = ("_rate", "ready_at")
 
     def __init__(self) -> None:
         self.ready_at = -math.inf
         """When the next burst may leave; -inf before the first."""
+        self._rate = math.inf
+        """At which `ready_at` was reckoned."""
 
     def allowed(self, now: float, rate: float, stride: int) -> int:
-        """How many datagrams may leave now; 0 before `ready_at`."""
-        return burst_length(rate, stride) if now >= self.ready_at else 0
+        """How many datagrams may leave now; 0 before `ready_at`, which moves if the rate has."""
+        if now < self.ready_at:
+            if rate != self._rate:
+                self.ready_at = now + (self.ready_at - now) * self._rate / rate
+                self._rate = rate
+            if now < self.ready_at:
+                return 0
+        return burst_length(rate, stride)
 
     def on_sent(self, now: float, size: int, rate: float) -> None:
         """A burst of `size` bytes has left; the next waits for as long as it lasts at `rate`."""
         if rate <= 0:
             raise ValueError("a rate is above zero")
-        self.ready_at = max(self.ready_at, now - ALLOWANCE) + size / rate
+        due = max(self.ready_at, now - ALLOWANCE) + size / rate
+        self.ready_at = min(due, now + LONGEST_WAIT)
+        self._rate = rate

@@ -72,6 +72,8 @@ class Host:
         self._inbox_size = 0
         self._reading = False
         self._blocked = False
+        self._life = 0
+        """Counts restarts: what a former process left undone is not done."""
         self._armed: float | None = None
         self._clock = options.clock_offset
         self._instant = -1.0
@@ -82,6 +84,14 @@ class Host:
         """This machine's monotonic clock."""
         self._clock = max(self._clock, self._world.clock.now + self.options.clock_offset)
         return self._clock
+
+    def restart(self, end: End) -> None:
+        """The process is killed and another one takes its place; the clock goes on."""
+        self.end = end
+        self._life += 1
+        self._inbox, self._inbox_size = [], 0
+        self._blocked = False
+        self._armed = None
 
     def arrive(self, source: Endpoint, datagram: bytes) -> None:
         """A datagram reaches the socket: it waits to be read, or finds the buffer full."""
@@ -125,6 +135,8 @@ class Host:
     def settle(self) -> None:
         """After any call into the end: send what it has, then arm the timer."""
         self._transmit()
+        if self._blocked:
+            return
         deadline = self.end.deadline()
         if deadline is None or (self._armed is not None and self._armed <= deadline):
             return
@@ -159,10 +171,14 @@ class Host:
         """The socket is full: keep the burst, and transmit nothing before it is sent."""
         self._world.struck["socket full"] += 1
         self._blocked = True
-        delay = self._rng.uniform(0.0001, 0.01)
-        self._schedule(self._world.clock.now + delay, lambda: self._unblock(endpoint, data, stride))
+        delay, life = self._rng.uniform(0.0001, 0.01), self._life
+        self._schedule(
+            self._world.clock.now + delay, lambda: self._unblock(life, endpoint, data, stride)
+        )
 
-    def _unblock(self, endpoint: Endpoint, data: bytes, stride: int) -> None:
+    def _unblock(self, life: int, endpoint: Endpoint, data: bytes, stride: int) -> None:
+        if life != self._life:
+            return
         self._blocked = False
         self._send(endpoint, data, stride)
         self.settle()

@@ -51,6 +51,10 @@ class Amplification(Watcher):
         key = host.name, source
         self._credit[key] = self._credit.get(key, 0) + len(datagram)
 
+    def forget(self, host: Host) -> None:
+        """Another process takes over: what the former did is not its doing."""
+        self._credit = {key: left for key, left in self._credit.items() if key[0] != host.name}
+
     def sent(self, host: Host, destination: Endpoint, datagram: bytes) -> None:
         key = host.name, destination
         self._credit[key] = self._credit.get(key, 0) - len(datagram)
@@ -81,6 +85,7 @@ class Bounds(Watcher):
     def __init__(self, connections: Callable[[], list[Connection]]) -> None:
         self._connections = connections
         self._before: dict[int, tuple[int, int]] = {}
+        self._longest: dict[int, int] = {}
 
     def check(self) -> None:
         for connection in self._connections():
@@ -91,18 +96,23 @@ class Bounds(Watcher):
         """What leaves while the window is full is bounded: a few datagrams for each PTO."""
         recovery = connection._recovery
         flight = recovery.flight
-        in_flight = flight.bytes - sum(record.size for record in flight if record.probe)
-        before, beyond = self._before.get(id(connection), (0, 0))
-        if in_flight < 0:
+        before, beyond = self._before.get(connection.index, (0, 0))
+        if flight.bytes == before:
+            return
+        if flight.bytes < 0:
             raise SimulationError("fewer than no bytes in flight")
-        if in_flight < before:
+        if flight.bytes < before:
             beyond = 0
-        else:
-            beyond += max(0, in_flight - max(before, recovery.controller.window))
-        self._before[id(connection)] = in_flight, beyond
-        if beyond > PROBES * connection.datagram_size * (1 + recovery.probes):
+        elif flight.bytes > recovery.controller.window:
+            probing = sum(record.size for record in flight if record.probe)
+            full = max(before, recovery.controller.window + probing)
+            beyond += max(0, flight.bytes - full)
+        self._before[connection.index] = flight.bytes, beyond
+        longest = max(connection.datagram_size, self._longest.get(connection.index, 0))
+        self._longest[connection.index] = longest
+        if beyond > PROBES * longest * (1 + recovery.probes):
             raise SimulationError(
-                f"{beyond} of {in_flight} bytes in flight left past a window of "
+                f"{beyond} of {flight.bytes} bytes in flight left past a window of "
                 f"{recovery.controller.window}"
             )
 

@@ -71,6 +71,20 @@ class HostOptions:
 
 
 @dataclass(frozen=True)
+class DiskFaults:
+    """What is wrong with the disks; each strikes once in a run."""
+
+    changes: bool = False
+    """A file gets other content of the same size while it is sent."""
+    grows: bool = False
+    """A file gets another size while it is sent: it cannot be sent."""
+    rots: bool = False
+    """The receiver's disk gives one chunk back wrong, once."""
+    full: bool = False
+    """The receiver's disk is full at the first try."""
+
+
+@dataclass(frozen=True)
 class Options:
     """A whole run."""
 
@@ -85,6 +99,9 @@ class Options:
     largest_datagram: tuple[int, int] = (1_452, 1_452)
     receiver_calls: bool = False
     both_call: bool = False
+    disk: DiskFaults = field(default_factory=DiskFaults)
+    crashes: tuple[tuple[str, float], ...] = ()
+    """Which program is killed when, and started again."""
     calm_at: float = 40.0
     """From here on the faults are off and the run must come to its end."""
 
@@ -172,6 +189,16 @@ def _size(rng: Random) -> int:
     return rng.randint(1, 2) * 2**20
 
 
+def _disk(rng: Random) -> DiskFaults:
+    return DiskFaults(*(rng.random() < FAULT_SHARE / 2 for _ in range(4)))
+
+
+def _crashes(rng: Random, delay: float) -> tuple[tuple[str, float], ...]:
+    if rng.random() >= FAULT_SHARE / 2:
+        return ()
+    return ((rng.choice(("sender", "receiver")), delay * rng.uniform(0, 40)),)
+
+
 def swarm(seed: int) -> Options:
     """The options that belong to a seed."""
     rng = Random(seed)
@@ -192,4 +219,12 @@ def swarm(seed: int) -> Options:
         if rng.random() < FAULT_SHARE:
             for direction in where:
                 links[direction] = draw(rng, links[direction])
-    return replace(options, forth=links[0], back=links[1], sender=_host(rng), receiver=_host(rng))
+    return replace(
+        options,
+        forth=links[0],
+        back=links[1],
+        sender=_host(rng),
+        receiver=_host(rng),
+        disk=_disk(rng),
+        crashes=_crashes(rng, delay),
+    )

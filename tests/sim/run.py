@@ -12,12 +12,15 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
+from tests.sim.direct import Direct
 from tests.sim.host import SimulationError
 from tests.sim.options import LINK_FAULTS, swarm
 from tests.sim.scenario import run
+from tests.sim.whole import Whole
 
 EXPECTED = (*LINK_FAULTS.keys() - {"jitter", "rate"}, "queue", "stall", "socket full",
-            "receive buffer", "calm", "closed 0 remote", "lost")  # fmt: skip
+            "receive buffer", "calm", "receiver done", "sender killed",
+            "receiver killed", "sender not reached")  # fmt: skip
 """What must be seen in any few thousand seeds."""
 
 
@@ -33,6 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seeds", type=span, default=range(100), metavar="FIRST:LAST")
     parser.add_argument("--seed", type=int, help="one seed only")
     parser.add_argument("--size", type=int, help="bytes of content, instead of the seed's own")
+    parser.add_argument("--direct", action="store_true", help="the transport alone")
     parser.add_argument("--verbose", action="store_true", help="print every event")
     parser.add_argument("--all-faults", action="store_true", help="every fault must have struck")
     options = parser.parse_args(arguments)
@@ -43,7 +47,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.size is not None:
             chosen = replace(chosen, size=options.size)
         try:
-            outcome = run(chosen, log=print if options.verbose else None)
+            outcome = run(
+                chosen,
+                kind=Direct if options.direct else Whole,
+                log=print if options.verbose else None,
+            )
         except SimulationError as error:
             failed += 1
             print(f"seed {seed} failed: {error}", flush=True)

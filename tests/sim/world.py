@@ -11,8 +11,12 @@ from securecp.transport.wire import DATA, HEADER_LENGTH, Endpoint
 from tests.sim.clock import Clock
 from tests.sim.host import Host
 from tests.sim.network import Link
-from tests.sim.options import HostOptions, LinkOptions
+from tests.sim.options import HostOptions, LinkOptions, Options
 
+LONGEST = 600.0
+"""Virtual seconds that no run may exceed."""
+LIVENESS = 90.0
+"""Virtual seconds within which a transfer must be over once the faults are off."""
 _RECORD = struct.Struct(">dHHI")
 
 
@@ -152,3 +156,10 @@ class World:
                 f"{self.clock.now:12.6f}  {host.name:9}{direction.decode()} "
                 f"{len(datagram):6}  {visible.hex()}"
             )
+
+
+def bound(options: Options) -> float:
+    """Virtual time by which a run must be over: the faults, the calm, and what the rate needs."""
+    rates = [link.rate for link in (options.forth, options.back) if link.rate]
+    transmission = 4 * options.size / min(rates) if rates else 0.0
+    return min(options.calm_at + LIVENESS + transmission, LONGEST)

@@ -11,11 +11,12 @@ from securecp.transport import connection, content, control, flight, mtu, ranges
 from securecp.transport.acks import Acks
 from securecp.transport.connection import Connection, ControlReceived, Lost
 from securecp.transport.wire import Burst, Endpoint
+from tests.sim.direct import Direct
 from tests.sim.ends import Content, Echo, Sink
 from tests.sim.host import SimulationError
 from tests.sim.invariants import Amplification
 from tests.sim.options import LinkOptions, Options
-from tests.sim.scenario import Direct, explain, run
+from tests.sim.scenario import explain, run
 from tests.sim.world import World
 
 PATH = LinkOptions(delay=0.01, loss=0.05, duplicate=0.1, rate=5e6, queue=50_000)
@@ -122,28 +123,28 @@ def stale(victim: Connection, burst: Burst) -> Burst:
 
 
 def test_the_unbroken_transport_passes() -> None:
-    run(OPTIONS)
+    run(OPTIONS, kind=Direct)
 
 
 @pytest.mark.parametrize("name", BREAKS)
 def test_a_broken_transport_turns_the_run_red(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     BREAKS[name](monkeypatch)
     if name in TOLERATED:
-        run(OPTIONS)
+        run(OPTIONS, kind=Direct)
         return
     with pytest.raises(SimulationError):
         for seed in range(10):
-            run(replace(OPTIONS, seed=seed))
+            run(replace(OPTIONS, seed=seed), kind=Direct)
 
 
 def test_a_failure_tells_how_to_see_it_again(monkeypatch: pytest.MonkeyPatch) -> None:
     BREAKS["content is stored at another place"](monkeypatch)
     with pytest.raises(SimulationError) as failure:
-        run(OPTIONS)
+        run(OPTIONS, kind=Direct)
     text = str(failure.value)
-    assert "python -m tests.sim.run --seed 4 --verbose" in text
+    assert "python -m tests.sim.run --seed 4 --direct --verbose" in text
     assert "loss=0.05" in text
-    assert explain(OPTIONS) in text
+    assert explain(OPTIONS, Direct) in text
 
 
 def test_the_memory_bound_is_watched() -> None:

@@ -1,11 +1,13 @@
-"""Five hundred seeds of the whole transport: every one ends well, whatever its faults."""
+"""Five hundred seeds of the whole program, two hundred of the transport alone: all end well."""
 
 import pytest
 
+from tests.sim.direct import Direct
 from tests.sim.options import LINK_FAULTS, Options, swarm
 from tests.sim.scenario import run
 
 SEEDS = 500
+DIRECT_SEEDS = 200
 BATCH = 25
 SLOW = 20
 """One seed in this many carries more than 256 KiB."""
@@ -15,6 +17,12 @@ SLOW = 20
 def test_every_seed_delivers(first: int) -> None:
     for seed in range(first, first + BATCH):
         run(swarm(seed))
+
+
+@pytest.mark.parametrize("first", range(0, DIRECT_SEEDS, BATCH))
+def test_every_seed_of_the_transport_alone_delivers(first: int) -> None:
+    for seed in range(first, first + BATCH):
+        run(swarm(seed), kind=Direct)
 
 
 def test_the_swarm_switches_every_fault_on_and_often_few() -> None:

@@ -6,7 +6,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from securecp.transport.pacing import ALLOWANCE, LARGEST_BURST, Pacer, burst_length
+from securecp.transport.pacing import (
+    ALLOWANCE,
+    LARGEST_BURST,
+    LONGEST_WAIT,
+    Pacer,
+    burst_length,
+)
 
 
 def test_a_burst_is_a_millisecond_of_the_rate_within_1_and_64() -> None:
@@ -33,6 +39,30 @@ def test_without_a_rate_nothing_waits() -> None:
     pacer = Pacer()
     pacer.on_sent(1.0, 12_000, math.inf)
     assert pacer.allowed(1.0, math.inf, 1_200) == 64
+
+
+def test_a_better_rate_shortens_the_wait() -> None:
+    pacer = Pacer()
+    pacer.on_sent(10.0, 4_000, 10_000.0)
+    assert pacer.ready_at == pytest.approx(10.4 - ALLOWANCE)
+    assert pacer.allowed(10.1, 10_000.0, 1_000) == 0
+    assert pacer.allowed(10.1, 100_000.0, 1_000) == 0
+    assert pacer.ready_at == pytest.approx(10.13, abs=ALLOWANCE)
+    assert pacer.allowed(10.11, math.inf, 1_000) == 64
+
+
+def test_a_worse_rate_lengthens_the_wait() -> None:
+    pacer = Pacer()
+    pacer.on_sent(10.0, 4_000, 100_000.0)
+    assert pacer.allowed(10.0, 50_000.0, 1_000) == 0
+    assert pacer.ready_at == pytest.approx(10.08 - 2 * ALLOWANCE)
+
+
+def test_a_rate_measured_over_an_outage_does_not_hold_us_for_ever() -> None:
+    pacer = Pacer()
+    for _ in range(100):
+        pacer.on_sent(10.0, 1_200, 60.0)
+    assert pacer.ready_at == 10.0 + LONGEST_WAIT
 
 
 def test_a_rate_of_zero_is_a_bug() -> None:

@@ -1,0 +1,152 @@
+"""The whole program on both sides: call, handshake, offer, consent, content, digests, receipt.
+
+What fails is tried again, as its user would. In the end the sender has an authentic receipt, and
+the receiver has published every file as one whole version of its source.
+"""
+
+from collections.abc import Callable
+
+from keys.identity import Identity
+from securecp.transport.connection import Connection
+from securecp.transport.wire import Endpoint
+from tests.sim.direct import HOSTS, end_parameters
+from tests.sim.host import Host, SimulationError
+from tests.sim.invariants import Amplification, Bounds, FreshCounters, SizeLimit, Watcher
+from tests.sim.options import DiskFaults, Options
+from tests.sim.peer import LEFT, RIGHT
+from tests.sim.station import ReceiveStation, SendStation, Station
+from tests.sim.tree import MemoryStore, Tree
+from tests.sim.world import World, bound
+
+MOST_SESSIONS = 4
+"""Of one contact."""
+
+
+class HonestSuccess(Watcher):
+    """The sender is told of success only when everything has been published."""
+
+    def __init__(self, whole: "Whole") -> None:
+        self._whole = whole
+
+    def check(self) -> None:
+        whole = self._whole
+        if whole.sender.done and not any(store.published is not None for store in whole.stores):
+            raise SimulationError("the sender reports success, but nothing is published")
+        for station in (whole.sender, whole.receiver):
+            if len(station.connections) > MOST_SESSIONS:
+                raise SimulationError(f"{len(station.connections)} sessions of one contact")
+
+
+class Whole:
+    """A program that sends and one that receives; `run` until both are done."""
+
+    def __init__(self, options: Options, *, log: Callable[[str], None] | None = None) -> None:
+        self.options = options
+        self.world = world = World(options.seed, log=log)
+        self.left = world.host("sender", LEFT, options.sender)
+        self.right = world.host("receiver", RIGHT, options.receiver)
+        world.join(self.left, self.right, options.forth, options.back)
+        self.tree = Tree(options.size, world.random("tree"))
+        self._identities = [
+            Identity.generate(world.random(f"identity {name}").randbytes)
+            for name in ("sender", "receiver")
+        ]
+        self.stores: list[MemoryStore] = []
+        self._amplification = Amplification(self._is_validated)
+        self.sender = self._start_sender(options.disk)
+        self.receiver = self._start_receiver(options.disk)
+        world.watches = [
+            SizeLimit(min(options.largest_datagram), HOSTS),
+            FreshCounters(HOSTS),
+            Bounds(self._connections),
+            self._amplification,
+            HonestSuccess(self),
+        ]
+
+    @property
+    def over(self) -> bool:
+        """Whether the sender has its receipt and no session is left.
+
+        A receiver that was killed between publishing and saying so says nothing.
+        """
+        return bool(
+            self.sender.done
+            and (self.receiver.done or self.world.struck["receiver killed"])
+            and not self.sender.hub.sessions
+            and not self.receiver.hub.sessions
+        )
+
+    def run(self) -> float:
+        """Run to the end: virtual seconds; SimulationError if something does not hold."""
+        options, world = self.options, self.world
+        world.clock.at(options.calm_at, world.calm)
+        for name, when in options.crashes:
+            world.clock.at(when, self._crash_sender if name == "sender" else self._crash_receiver)
+        world.clock.at(0.0, self.sender.call)
+        world.clock.at(0.0, self.receiver.call)
+        if not world.run(lambda: self.over, bound(options)):
+            raise SimulationError(
+                f"not at its end after {world.clock.now:.1f} s: sender {self.sender.failures}, "
+                f"receiver {self.receiver.failures}"
+            )
+        self._judge()
+        return world.clock.now
+
+    def _judge(self) -> None:
+        sent = self.sender.done[-1]
+        digests = {done.digest for done in self.receiver.done}
+        if sent.digest not in digests and not self.world.struck["receiver killed"]:
+            raise SimulationError("the sender's digest is none of the receiver's")
+        lost = len(sent.failed)
+        if sent.files + lost != len(self.tree.contents):
+            raise SimulationError(f"{sent.files} files arrived and {lost} failed")
+        disk = self.options.disk
+        if lost and not (disk.grows or (disk.changes and disk.rots)):
+            raise SimulationError(f"files failed without a cause: {sent.failed}")
+
+    def _start_sender(self, faults: DiskFaults) -> SendStation:
+        ours, theirs = self._identities
+        parameters = end_parameters(self.options)[0]
+        station = SendStation(self.tree, faults, self.world, self.left, ours, theirs, parameters)
+        if self.options.both_call or not self.options.receiver_calls:
+            station.call_at = RIGHT
+        self.left.restart(station)
+        return station
+
+    def _start_receiver(self, faults: DiskFaults) -> ReceiveStation:
+        theirs, ours = self._identities
+        parameters = end_parameters(self.options)[1]
+        station = ReceiveStation(
+            self.tree, faults, self.world, self.right, ours, theirs, parameters
+        )
+        if self.options.both_call or self.options.receiver_calls:
+            station.call_at = LEFT
+        station.stores = self.stores
+        self.right.restart(station)
+        return station
+
+    def _crash_sender(self) -> None:
+        self._bury(self.sender)
+        done = self.sender.done
+        self.sender = self._start_sender(DiskFaults())
+        self.sender.done = done
+        self.world.clock.after(1.0, self.sender.call)
+
+    def _crash_receiver(self) -> None:
+        self._bury(self.receiver)
+        done = self.receiver.done
+        self.receiver = self._start_receiver(DiskFaults())
+        self.receiver.done = done
+        self.world.clock.after(1.0, self.receiver.call)
+
+    def _bury(self, station: Station) -> None:
+        self.world.note(f"{station.host.name} killed")
+        station.alive = False
+        self._amplification.forget(station.host)
+
+    def _connections(self) -> list[Connection]:
+        return [*self.sender.connections, *self.receiver.connections]
+
+    def _is_validated(self, host: Host, endpoint: Endpoint) -> bool:
+        station = self.sender if host is self.left else self.receiver
+        return endpoint in station.validated
