@@ -4,17 +4,19 @@ Strangers never come this far: they are not `allowed`, and nothing of theirs is 
 No answer is No; so is an answer that nobody can give (SPEC §10.6).
 """
 
+import os
 import threading
 import time
 from collections import defaultdict, deque
 from collections.abc import Callable
+from pathlib import Path
 
 from keys.policy import Contact
 from securecp.cli import ui, units
 from securecp.cli.book import Book
 from securecp.cli.narrate import offer_words
 from securecp.cli.output import Output
-from securecp.cli.text import listed
+from securecp.cli.text import listed, quoted
 from securecp.events import Offered
 from securecp.net.dial import Decision
 
@@ -46,6 +48,7 @@ class Consent:
         self,
         book: Book,
         output: Output,
+        folder_of: Callable[[bytes], Path],
         *,
         yes: bool,
         only: bytes | None = None,
@@ -53,6 +56,7 @@ class Consent:
     ) -> None:
         self._book = book
         self._output = output
+        self._folder_of = folder_of
         self._yes = yes
         self._only = only
         self._clock = clock
@@ -88,7 +92,8 @@ class Consent:
         """The person's answer; called in a thread beside the session."""
         with self._screen:
             self._withdrawn.clear()
-            for line in question_lines(offered, self._book.contact(offered.peer)):
+            contact = self._book.contact(offered.peer)
+            for line in question_lines(offered, contact, self._folder_of(offered.peer)):
                 self._output.question(line)
             return ui.confirm("Accept?", given_up=self._withdrawn.is_set)
 
@@ -100,11 +105,12 @@ class Consent:
         self._output.note(f"declined an offer from {contact.name}: {reason}")
 
 
-def question_lines(offered: Offered, contact: Contact | None) -> list[str]:
-    """Who offers how much, then the names; what is remarkable stands on a line of its own."""
+def question_lines(offered: Offered, contact: Contact | None, folder: Path) -> list[str]:
+    """Who offers how much, then the names; then what is remarkable, and where it would go."""
     who = contact.name if contact is not None else "someone"
     mark = "" if contact is not None and contact.verified else " (key not verified)"
     lines = [f"{who}{mark} offers {offer_words(offered)}"]
     if offered.remarkable:
         lines.append(f"  look twice at {listed(offered.remarkable, 5)}")
+    lines.append(f"  into {quoted(os.fsencode(folder), 1000)}")
     return lines

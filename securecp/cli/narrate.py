@@ -12,11 +12,14 @@ the very name, `names_hex` holds its bytes (SPEC §10.3). Fields may be added, n
 import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from securecp.cli import units
 from securecp.cli.output import Output
+from securecp.cli.personal import to_receiver, to_sender
 from securecp.cli.text import listed, quoted, safe_text
 from securecp.cli.ui import Bar, progress_words
+from securecp.errors import DeclinedError, SecurecpError
 from securecp.events import Connected, Done, Event, Failed, Listening, Offered, Progress
 
 _JSON_NAME_LIMIT = 4_096
@@ -40,15 +43,15 @@ class Narrator:
         name_of: Callable[[bytes], str],
         text_of: Callable[[bytes], str],
         left_out: Sequence[tuple[bytes, str]] = (),
+        folder_of: Callable[[bytes], bytes] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.output = output
         self.peer = b""
-        self.failed: Failed | None = None
-        """The last error that was told, so that it is not told twice."""
         self._sending = sending
         self._name_of = name_of
         self._text_of = text_of
+        self._folder_of = folder_of
         self._left_out = tuple(left_out)
         """What was not even offered; the person was told before, scripts read it at the end."""
         self._clock = clock
@@ -60,7 +63,7 @@ class Narrator:
         if isinstance(event, Connected | Offered):
             self.peer = event.peer
         if isinstance(event, Failed):
-            self.failed = event
+            event = self._personal(event)
         if isinstance(event, Done | Failed):
             self.close()
         if self.output.as_json:
@@ -68,11 +71,25 @@ class Narrator:
         else:
             self._in_words(event)
 
+    @property
+    def peer_name(self) -> str:
+        """Whom this is about, so far."""
+        return self._name_of(self.peer)
+
     def close(self) -> None:
         """Take the bar off the screen."""
         if self._bar is not None:
             self._bar.close()
             self._bar, self.output.above = None, None
+
+    def _personal(self, event: Failed) -> Failed:
+        """A receiver that goes on tells failures as events; they speak of the peer by name."""
+        if not self.peer:
+            return event
+        plain = DeclinedError if event.code == DeclinedError.exit_code else SecurecpError
+        personal = to_sender if self._sending else to_receiver
+        error = personal(plain(event.message, event.hint), self.peer_name)
+        return replace(event, message=error.message, hint=error.hint)
 
     # JSON
 
@@ -114,6 +131,10 @@ class Narrator:
         match event:
             case Listening():
                 self.output.note(f"waiting at {event.endpoint}; Ctrl-C ends it")
+                port = event.endpoint.rpartition(":")[2]
+                self.output.advice(
+                    f"they type: securecp send FILES --to NAME --at THIS-MACHINE:{port}"
+                )
             case Connected():
                 self.output.note(f"connected to {self._name_of(event.peer)} ({event.path})")
                 self.output.detail(f"at {event.endpoint}, key {self._text_of(event.peer)}")
@@ -129,8 +150,11 @@ class Narrator:
                     self.output.warning(f"hint: {safe_text(event.hint, 1000)}")
 
     def _tell_offer(self, event: Offered) -> None:
-        verb = "offering" if self._sending else "is offered"
-        self.output.detail(f"{verb} {offer_words(event)}")
+        if self._sending:
+            self.output.note(f"offered {offer_words(event)}")
+            self.output.detail(f"waiting for {self._name_of(event.peer)} to accept")
+        else:
+            self.output.detail(f"is offered {offer_words(event)}")
 
     def _tell_progress(self, event: Progress) -> None:
         self._rate += _SMOOTHING * (event.rate - self._rate) if self._rate else event.rate
@@ -167,6 +191,8 @@ class Narrator:
         pace = units.rate(event.size / event.seconds) if event.seconds > 0 else ""
         took = f" in {units.duration(event.seconds)}" + (f" ({pace})" if pace else "")
         self.output.result(f"{verb} {what} {side} {who}{took}")
+        if self._folder_of is not None:
+            self.output.note(f"they are in {quoted(self._folder_of(self.peer), 1000)}")
         if event.skipped:
             self.output.note(f"{units.count(event.skipped, 'file')} skipped: already there")
 

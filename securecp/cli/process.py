@@ -53,6 +53,9 @@ def _stop(_number: int, _frame: FrameType | None) -> None:
     _signals_seen += 1
     if _signals_seen > 1:
         leave_now(INTERRUPTED)
+    with contextlib.suppress(OSError):
+        if os.isatty(2):
+            os.write(2, b"\n")  # our words do not follow "^C" on its line
     raise KeyboardInterrupt
 
 

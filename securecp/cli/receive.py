@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from securecp.cli import destination, endpoints, options, ui
-from securecp.errors import InterruptedTransferError
+from securecp.cli.personal import to_receiver
+from securecp.errors import InterruptedTransferError, SecurecpError
 
 if TYPE_CHECKING:
     from securecp.cli.book import Book
@@ -74,8 +75,14 @@ def receive(
     )
     only = bytes(book.contacts.lookup(name).key) if name is not None else None
     choose = chooser(face, book, into, anywhere=into_anywhere)
-    consent = Consent(book, output, yes=yes, only=only)
-    narrator = Narrator(output, sending=False, name_of=book.name_of, text_of=book.text_of)
+    consent = Consent(book, output, choose, yes=yes, only=only)
+    narrator = Narrator(
+        output,
+        sending=False,
+        name_of=book.name_of,
+        text_of=book.text_of,
+        folder_of=lambda peer: os.fsencode(choose(peer)),
+    )
     _advise(face, book, yes=yes)
     wanted = ReceiveOptions(
         identity=identity,
@@ -143,6 +150,8 @@ def _wait(wanted: "ReceiveOptions", narrator: "Narrator", consent: "Consent") ->
         return dial.receive(wanted, emit, consent.ask)
     except KeyboardInterrupt:
         raise InterruptedTransferError("interrupted", "the same command waits again") from None
+    except SecurecpError as error:
+        raise (to_receiver(error, narrator.peer_name) if narrator.peer else error) from None
     finally:
         consent.withdraw()
         narrator.close()

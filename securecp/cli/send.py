@@ -8,10 +8,12 @@ import click
 
 from securecp.cli import options
 from securecp.cli.failures import UsageError
+from securecp.cli.personal import AGAIN, to_sender
 from securecp.cli.text import quoted
 from securecp.errors import (
     InterruptedTransferError,
     PartialError,
+    SecurecpError,
     SourceError,
     TrustError,
 )
@@ -24,8 +26,6 @@ if TYPE_CHECKING:
     from securecp.events import Done
     from securecp.net.dial import SendOptions
     from securecp.transport.wire import Endpoint
-
-AGAIN = "the same command starts the transfer again"
 
 
 @click.command(
@@ -147,6 +147,8 @@ def _deliver(wanted: "SendOptions", narrator: "Narrator") -> "Done":
         return dial.send(wanted, narrator)
     except KeyboardInterrupt:
         raise InterruptedTransferError("interrupted", AGAIN) from None
+    except SecurecpError as error:
+        raise to_sender(error, narrator.peer_name) from None
     finally:
         narrator.close()
 

@@ -23,7 +23,12 @@ OURS = Identity.generate(lambda n: b"o" * n)
 THEIRS = Identity.generate(lambda n: b"t" * n)
 PEER = bytes(THEIRS.public)
 STRANGER = bytes(Identity.generate(lambda n: b"s" * n).public)
+FOLDER = Path("/srv/in")
 OFFER = Offered(PEER, 3, 1_200_000_000, (b"holiday", b"\x1b[2K\rfree money"), (b"holiday/.bashrc",))
+
+
+def into(_peer: bytes) -> Path:
+    return FOLDER
 
 
 class Desk(NamedTuple):
@@ -45,7 +50,7 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def consent(desk: Desk, *, yes: bool = False, only: bytes | None = None) -> Consent:
-    return Consent(desk.book, Output(quiet=True), yes=yes, only=only, clock=lambda: 0.0)
+    return Consent(desk.book, Output(quiet=True), into, yes=yes, only=only, clock=lambda: 0.0)
 
 
 def test_cl12_strangers_and_blocked_contacts_are_not_allowed_and_never_asked_about(
@@ -98,7 +103,7 @@ def test_more_than_the_contact_may_send_is_declined_unasked(desk: Desk, terminal
 
 def test_cl12_the_fourth_question_within_a_minute_is_not_asked(desk: Desk, terminal: None) -> None:
     now = 100.0
-    decides = Consent(desk.book, Output(quiet=True), yes=False, clock=lambda: now)
+    decides = Consent(desk.book, Output(quiet=True), into, yes=False, clock=lambda: now)
     answers = [decides.policy(OFFER) for _ in range(5)]
     assert answers == [Decision.ASK] * 3 + [Decision.DECLINE] * 2
     now += 59.9
@@ -128,16 +133,18 @@ def test_cl12_a_contacts_file_that_turns_bad_allows_nobody_and_says_so_once(desk
 
 def test_cl04_the_question_is_one_line_with_the_size_before_the_names() -> None:
     contact = Contact("alice", THEIRS.public)
-    assert question_lines(OFFER, contact) == [
+    assert question_lines(OFFER, contact, FOLDER) == [
         'alice (key not verified) offers 3 files, 1.2 GB: "holiday", "\\x1b[2K\\x0dfree money"',
         '  look twice at "holiday/.bashrc"',
+        '  into "/srv/in"',
     ]
     known = Contact("alice", THEIRS.public, verified=Verified(date(2026, 1, 1), "qr"))
     long = Offered(PEER, 1, 5, (b"begin" + b"x" * 10_000 + b"\r\nend",))
-    (line,) = question_lines(long, known)
+    line, where = question_lines(long, known, FOLDER)
     assert line.startswith('alice offers 1 file, 5 bytes: "beginxxx')
     assert line.endswith('\\x0d\\x0aend"')
     assert len(line) < 130
+    assert where == '  into "/srv/in"'
 
 
 def test_a_question_that_nobody_needs_any_more_is_given_up(

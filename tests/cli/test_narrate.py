@@ -31,7 +31,7 @@ EVENTS: list[Event] = [
     Offered(PEER, 3, 1_200_000, (b"a", b"b\x1b"), (b".bashrc",)),
     Progress(600_000, 1_200_000, 1e5),
     Done(1_200_000, 1_300_000, 2.0, 3, b"\x01" * 32, 1, ((b"x\xff", "gone\r"),)),
-    Failed(3, "alice declined\x1b", "ask alice"),
+    Failed(3, "declined", "ask alice\x1b"),
 ]
 
 
@@ -54,8 +54,9 @@ def test_every_event_is_one_json_line_with_the_promised_fields(
     done = told["done"]
     assert (done["bytes"], done["bytes_sent"], done["seconds"]) == (1_200_000, 1_300_000, 2.0)
     assert (done["files"], done["digest"], done["skipped"]) == (3, "01" * 32, 1)
+    assert told["error"]["hint"] == "ask alice\\x1b"
     assert done["failed"] == [{"reason": "gone\\x0d", "name": "x\\xff", "name_hex": "78ff"}]
-    assert told["error"]["code"] == 3 and told["error"]["message"] == "alice declined\\x1b"
+    assert told["error"]["code"] == 3 and told["error"]["message"] == "alice declined"
 
 
 @given(st.lists(st.binary(min_size=1, max_size=300), max_size=5), st.text(max_size=300))
