@@ -124,7 +124,6 @@ class Contacts:
         card are exchanged, the proof of the old key goes, `always` becomes `ask`, and all else,
         a block too, stays.
         """
-        self._refuse_own(contact.key)
         spelled = self._spelled(contact.name, self.people)
         known = self.people.get(spelled or "")
         if known is None:
