@@ -115,7 +115,10 @@ class Demo:
             "--timeout", _STRANGER_TIMEOUT, "--quiet",
             stderr=subprocess.DEVNULL,
         )  # fmt: skip
-        code = call.wait(_PATIENCE)
+        try:
+            code = call.wait(_PATIENCE)
+        finally:
+            _end(call)
         _expect(code == 4, f"a stranger got exit code {code} instead of 4: nobody there")
         self._say("Mallory gets no answer at all, as if nobody were there (exit code 4).")
 
