@@ -1,6 +1,6 @@
 """What the process owes its secrets and its terminal before a command runs.
 
-- No core file and no ptrace by others: a key must not end up in a crash dump (SPEC §10.6).
+- No core file and no ptrace by others: a key must not end up in a crash dump (SPEC §10.8).
 - A thread that fails says nothing by itself: its error reaches the main thread as a value.
 - The first SIGINT, SIGTERM or SIGHUP stops in order (KeyboardInterrupt), the second at once.
 """
