@@ -184,12 +184,16 @@ def scene(tmp_path: Path) -> Scene:
     return Scene(tmp_path / "a", tmp_path / "b", tmp_path / "in", file)
 
 
-def asked(scene: Scene, answer: str) -> tuple[int, int, bytes]:
-    """Bob at a terminal gets an offer of Alice's and types `answer`; both codes, and his screen."""
+def asked(scene: Scene, answer: str, early: str = "") -> tuple[int, int, bytes]:
+    """Bob at a terminal gets an offer of Alice's and types `answer`; both codes, and his screen.
+
+    `early` is what he types before the offer comes.
+    """
     options = ["receive", "--listen", "127.0.0.1:0", "--into", str(scene.into), "--once"]
     with Terminal(*options, home=scene.bob) as bob:
         bob.until("Ctrl-C")
         endpoint = bob.shown.split(b"waiting at ")[1].split(b";")[0].decode()
+        bob.type(early)
         results: list[int] = []
 
         def send() -> None:
@@ -211,6 +215,12 @@ def test_cl12_only_a_clear_yes_accepts(scene: Scene, answer: str) -> None:
     assert (sender, receiver) == (3, 3)
     assert list(scene.into.iterdir()) == []
     assert b"declined" in screen
+
+
+def test_cl12_a_yes_that_was_typed_before_the_question_does_not_count(scene: Scene) -> None:
+    sender, receiver, _ = asked(scene, "\n", early="y\n")
+    assert (sender, receiver) == (3, 3)
+    assert list(scene.into.iterdir()) == []
 
 
 def test_cl01_an_accepted_offer_with_a_hostile_name_obeys_nothing(scene: Scene) -> None:
