@@ -116,8 +116,9 @@ class Store:
     def store(self, offset: int, slices: list[memoryview]) -> None:
         """Write one contiguous run of content space that begins at `offset`.
 
-        Hot: once per burst. Beside `pwritev` 1 µs for 64 slices into the same file as last time; a
-        new file of 4 KiB costs 7 µs of Python and about 60 µs of the kernel's (ext4).
+        Hot: once per burst. Beside `pwritev` 1 µs for 64 slices into the same file as last time.
+        A file of 4 KiB costs 9 µs of Python here, 7 in `digest` and 14 in `publish`, beside about
+        12, 9 and 12 µs of system calls on tmpfs (ext4 takes two to five times those).
         """
         length = sum(map(len, slices))
         try:

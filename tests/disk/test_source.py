@@ -154,6 +154,20 @@ def test_mf07_a_file_that_shrank_is_zeros_from_there(tmp_path: Path) -> None:
     source.close()
 
 
+def test_mf07_zeros_that_were_sent_are_remembered_when_the_file_is_back(tmp_path: Path) -> None:
+    """The stat triple alone would not tell: the very file is there again."""
+    make(tmp_path / "t", [b"A" * 10])
+    source = TreeSource(scan([tmp_path / "t"]))
+    (tmp_path / "t" / "0000").rename(tmp_path / "away")
+    assert read(source, 0, 10) == bytes(10)
+    (tmp_path / "away").rename(tmp_path / "t" / "0000")
+    assert not source.unchanged(1)
+    assert source.renew(1)
+    assert read(source, 0, 10) == b"A" * 10
+    assert source.unchanged(1)
+    source.close()
+
+
 def test_mf07_a_rewritten_file_can_be_taken_as_it_is_now(tmp_path: Path) -> None:
     make(tmp_path / "t", [b"A" * 10])
     found = scan([tmp_path / "t"])

@@ -144,6 +144,14 @@ def test_fs12_names_that_would_be_refused_are_left_out_by_the_sender(
     assert len(found.problems) == 1
 
 
+def test_unfinished_parts_are_not_sent_on(tmp_path: Path) -> None:
+    (tmp_path / ".securecp-0123456789abcdef.part").mkdir()
+    (tmp_path / "file").touch()
+    found = scan([tmp_path])
+    assert found.manifest.files == 1
+    assert "unfinished" in found.problems[0][1]
+
+
 def test_fs11_too_deep_a_tree_is_cut_with_a_report(tmp_path: Path) -> None:
     place = tmp_path / "0"
     place.mkdir()
