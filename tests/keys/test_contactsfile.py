@@ -158,6 +158,15 @@ def test_a_refused_change_writes_nothing(written: ContactsFile) -> None:
     assert not written.backup.exists()
 
 
+def test_a_file_that_could_not_be_read_again_is_not_written(
+    written: ContactsFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("keys.contactsfile.LARGEST_FILE", len(WRITTEN) + 5)
+    with pytest.raises(ContactsError, match="larger"):
+        written.edit(lambda known: known.block("bob"))
+    assert written.load() == Contacts.parse(WRITTEN)
+
+
 # KC-08: fails closed, keeps a backup
 
 
