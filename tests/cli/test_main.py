@@ -74,7 +74,7 @@ def test_the_command_alone_shows_help_and_is_a_usage_error() -> None:
     ("arguments", "words"),
     [
         (["snd"], "did you mean send?"),
-        (["contacts", "verfy"], "did you mean verify?"),
+        (["contacts", "vrfy"], "did you mean verify?"),
         (["contacts", "zzz"], "securecp contacts --help"),
         (["id", "--no-such"], "securecp id --help"),
         (["send"], "securecp send --help"),
