@@ -579,6 +579,11 @@ def test_mf14_a_signature_covers_every_field() -> None:
             tell(sender, told)
 
 
+def test_mf14_a_receipt_names_the_manifest_that_it_is_for() -> None:
+    with pytest.raises(ProtocolError, match="fit"):
+        tell(finished(), replace(receipt(), manifest_digest=bytes(32)))
+
+
 def test_mf14_an_early_receipt_is_refused() -> None:
     sender = sending_all()
     with pytest.raises(ProtocolError, match="early"):
