@@ -202,6 +202,7 @@ class ReceiveSession(Session):
         except SecurecpError as error:
             self._decline(messages.CODE_NO_ROOM, "it cannot be stored", error)
             return
+        self.started_at = self._now
         self.party.prepared()
 
     def _verify(self, effect: VerifyChunks) -> None:

@@ -56,6 +56,7 @@ class SendSession(Session):
     ) -> None:
         super().__init__(connection, workshop, now)
         self._source = source
+        self._started = False
         transfer_id = entropy(16)
         self.party = Sender(
             manifest, transfer_id=transfer_id, ours=ours, theirs=self.peer, verify=verify
@@ -74,6 +75,9 @@ class SendSession(Session):
         return self.connection.content_out.acked, self.party.manifest.size
 
     def _send(self, effect: SendContent) -> None:
+        if not self._started:
+            self._started = True
+            self.started_at = self._now
         self.connection.send_content(effect.start, effect.end)
 
     def _digest(self, effect: DigestChunks) -> None:

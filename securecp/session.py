@@ -63,6 +63,7 @@ class Session:
         self.failure: SecurecpError | None = None
         """Why it ended without success."""
         self.started_at = now
+        """When content could first move, once that is so."""
         self._workshop = workshop
         self._events: list[Event] = []
         self._now = now

@@ -51,14 +51,12 @@ class Consent:
         folder_of: Callable[[bytes], Path],
         *,
         yes: bool,
-        only: bytes | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._book = book
         self._output = output
         self._folder_of = folder_of
         self._yes = yes
-        self._only = only
         self._clock = clock
         self._patience = Patience()
         self._screen = threading.Lock()
@@ -67,8 +65,6 @@ class Consent:
 
     def allowed(self, public_key: bytes) -> bool:
         """Whether this peer may speak with us at all."""
-        if self._only is not None and public_key != self._only:
-            return False
         return self._book.contact(public_key) is not None
 
     def policy(self, offered: Offered) -> Decision:

@@ -152,7 +152,7 @@ class Narrator:
     def _tell_offer(self, event: Offered) -> None:
         if self._sending:
             self.output.note(f"offered {offer_words(event)}")
-            self.output.detail(f"waiting for {self._name_of(event.peer)} to accept")
+            self.output.note(f"waiting for {self._name_of(event.peer)} to accept …")
         else:
             self.output.detail(f"is offered {offer_words(event)}")
 

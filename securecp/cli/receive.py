@@ -75,7 +75,7 @@ def receive(
     )
     only = bytes(book.contacts.lookup(name).key) if name is not None else None
     choose = chooser(face, book, into, anywhere=into_anywhere)
-    consent = Consent(book, output, choose, yes=yes, only=only)
+    consent = Consent(book, output, choose, yes=yes)
     narrator = Narrator(
         output,
         sending=False,

@@ -49,8 +49,8 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ui, "can_ask", lambda: True)
 
 
-def consent(desk: Desk, *, yes: bool = False, only: bytes | None = None) -> Consent:
-    return Consent(desk.book, Output(quiet=True), into, yes=yes, only=only, clock=lambda: 0.0)
+def consent(desk: Desk, *, yes: bool = False) -> Consent:
+    return Consent(desk.book, Output(quiet=True), into, yes=yes, clock=lambda: 0.0)
 
 
 def test_cl12_strangers_and_blocked_contacts_are_not_allowed_and_never_asked_about(
@@ -63,11 +63,6 @@ def test_cl12_strangers_and_blocked_contacts_are_not_allowed_and_never_asked_abo
     desk.file.edit(lambda known: known.block("alice"))
     assert not allows.allowed(PEER), "at once, in a command that runs already"
     assert allows.policy(OFFER) is Decision.DECLINE
-
-
-def test_only_the_contact_of_from_is_allowed(desk: Desk) -> None:
-    assert consent(desk, only=PEER).allowed(PEER)
-    assert not consent(desk, only=STRANGER).allowed(PEER)
 
 
 @pytest.mark.parametrize(
