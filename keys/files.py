@@ -100,7 +100,7 @@ class PrivateDirectory:
             except FileNotFoundError:
                 return None
             try:
-                _check_file(os.fstat(descriptor), path, limit=limit, secret=secret)
+                _check_file(os.fstat(descriptor), path, secret=secret)
                 return _read_all(descriptor, path, limit)
             finally:
                 os.close(descriptor)
@@ -205,7 +205,7 @@ def _check_owner(status: os.stat_result, path: Path) -> None:
         )
 
 
-def _check_file(status: os.stat_result, path: Path, *, limit: int, secret: bool) -> None:
+def _check_file(status: os.stat_result, path: Path, *, secret: bool) -> None:
     if not stat.S_ISREG(status.st_mode):
         raise FileRefusedError(f"{path} is not a regular file", f"ls -ld {_quoted(path)}")
     _check_owner(status, path)
@@ -213,8 +213,6 @@ def _check_file(status: os.stat_result, path: Path, *, limit: int, secret: bool)
         raise FileRefusedError(f"other users may read {path}", f"chmod 600 {_quoted(path)}")
     if _POSIX and status.st_mode & 0o022:
         raise FileRefusedError(f"other users may write {path}", f"chmod go-w {_quoted(path)}")
-    if status.st_size > limit:
-        raise FileRefusedError(f"{path} is larger than {limit} bytes", f"ls -l {_quoted(path)}")
 
 
 def _read_all(descriptor: int, path: Path, limit: int) -> bytes:

@@ -247,7 +247,7 @@ def test_kc04_a_file_without_one_good_key_is_refused(path: Path, content: bytes)
         keyfile.load(path)
 
 
-def test_kc03_a_huge_file_is_refused_unread(path: Path) -> None:
+def test_kc03_of_a_huge_file_only_a_little_is_read(path: Path) -> None:
     keyfile.create(path, ALICE)
     os.truncate(path, 1 << 40)
     with pytest.raises(FileRefusedError, match="larger"):
@@ -423,6 +423,23 @@ def test_kc02_a_waiting_writer_gives_up_with_a_word(
         pytest.raises(FileFailedError, match="another securecp is busy"),
     ):
         keyfile.create(path, ALICE)
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="no list of open descriptors")
+def test_no_descriptor_is_left_open_by_success_or_refusal(path: Path) -> None:
+    keyfile.create(path, ALICE)
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(3):
+        keyfile.create(path, BOB, force=True)
+        keyfile.load(path)
+        path.chmod(0o644)
+        assert isinstance(error_of(lambda: keyfile.load(path)), FileRefusedError)
+        path.chmod(0o600)
+        path.parent.chmod(0o777)
+        assert isinstance(error_of(lambda: keyfile.load(path)), FileRefusedError)
+        path.parent.chmod(0o700)
+        assert isinstance(error_of(lambda: keyfile.create(path, ALICE)), KeyFileError)
+    assert len(os.listdir("/proc/self/fd")) == before
 
 
 def test_a_fresh_identity_uses_the_system_s_randomness(path: Path) -> None:
