@@ -4,6 +4,7 @@ from tests.sabotage.edit import Edit
 
 DESTINATION = "tests/disk/test_destination.py"
 CONFLICTS = "tests/disk/test_conflicts.py"
+DOORS = "tests/disk/test_doors.py"
 STORE = "tests/disk/test_store.py"
 ATTRIBUTES = "tests/disk/test_attributes.py"
 SPACE = "tests/disk/test_space.py"
@@ -25,7 +26,7 @@ EDITS = (
         "securecp/disk/at.py",
         "os.O_CREAT | os.O_EXCL",
         "os.O_CREAT",
-        (f"{DESTINATION}::test_fs14_a_part_name_that_is_taken_is_not_written_to",),
+        (f"{DOORS}::test_fs14_creation_is_exclusive",),
     ),
     Edit(
         "a part can be read by others",
@@ -39,7 +40,7 @@ EDITS = (
         "securecp/disk/at.py",
         "if found.st_ino != inode or not stat.S_ISREG(found.st_mode):",
         "if found.st_ino != inode:",
-        (f"{DESTINATION}::test_fs06_a_fifo_under_a_part_name_does_not_hold_us",),
+        (f"{DOORS}::test_fs06_only_regular_files_are_opened",),
     ),
     Edit(
         "publishing replaces what has the name",
@@ -70,7 +71,7 @@ EDITS = (
         "securecp/disk/parts.py",
         "if at.status(directory, name).st_ino == inode:",
         "if inode:",
-        (f"{DESTINATION}::test_fs17_abandon_leaves_what_others_put_there",),
+        (f"{DOORS}::test_fs17_a_file_that_took_the_place_of_a_part_stays",),
     ),
     Edit(
         "cleaning up removes a folder that took the place of ours",

@@ -5,6 +5,11 @@ from tests.sabotage.edit import Edit
 VECTORS = "tests/transport/test_noise_vectors.py"
 NOISE = "tests/transport/test_noise.py"
 HANDSHAKE = "tests/transport/test_handshake.py"
+COOKIE = "tests/transport/test_cookie.py"
+FLOOD = "tests/transport/test_exchange_flood.py"
+CALLED = "tests/transport/test_exchange_called.py"
+CROSSING = "tests/transport/test_exchange_crossing.py"
+REFUSALS = "tests/transport/test_refusals.py"
 RECORDED = "tests/transport/test_handshake_vectors.py"
 
 EDITS = (
@@ -139,13 +144,6 @@ EDITS = (
         (f"{HANDSHAKE}::test_hs11_every_flip_of_a_reply_fails_without_trace_behind_mac1",),
     ),
     Edit(
-        "a bad HELLO-B spoils the handshake",
-        "securecp/transport/handshake.py",
-        "        noise = self._noise.fork()\n        noise.read",
-        "        noise = self._noise\n        noise.read",
-        (f"{HANDSHAKE}::test_hs11_every_flip_of_hello_b_fails_without_trace_behind_mac1",),
-    ),
-    Edit(
         "any version is spoken",
         "securecp/transport/handshake.py",
         " or version != VERSION or zero",
@@ -161,5 +159,223 @@ EDITS = (
         " or version != VERSION or zero:",
         " or version != VERSION:",
         (f"{HANDSHAKE}::test_hs11_every_flip_of_hello_a_fails_behind_mac1",),
+    ),
+    Edit(
+        "a HELLO needs no mac1",
+        "securecp/transport/cookie.py",
+        "if not hmac.compare_digest(mac(self._mac1_key, body), mac1):",
+        "if not mac1:",
+        (f"{COOKIE}::test_mac1_says_that_the_sender_knows_our_key",),
+    ),
+    Edit(
+        "a cookie is good at any endpoint",
+        "securecp/transport/cookie.py",
+        "return mac(secret, str(endpoint).encode())",
+        'return mac(secret, b"")',
+        (f"{COOKIE}::test_a_cookie_comes_back_as_proof_of_the_endpoint",),
+    ),
+    Edit(
+        "a cookie is good for ever",
+        "securecp/transport/cookie.py",
+        "if self._secrets and age < COOKIE_LIFE:",
+        "if self._secrets:",
+        (
+            f"{COOKIE}::test_a_cookie_is_good_for_its_whole_life_and_not_for_three",
+            f"{COOKIE}::test_an_old_secret_dies_though_nobody_called_meanwhile",
+        ),
+    ),
+    Edit(
+        "a cookie opens for any HELLO",
+        "securecp/transport/cookie.py",
+        "decrypt(nonce, sealed, mac1)",
+        "decrypt(nonce, sealed, None)",
+        (COOKIE,),
+    ),
+    Edit(
+        "any mac2 passes for a proof",
+        "securecp/transport/cookie.py",
+        "return Proof.RIGHT if any(right) else Proof.WRONG",
+        "return Proof.RIGHT if right else Proof.WRONG",
+        (
+            f"{COOKIE}::test_a_cookie_comes_back_as_proof_of_the_endpoint",
+            f"{FLOOD}::test_hs01_without_the_right_cookie_under_load_nothing_but_a_cookie",
+        ),
+    ),
+    Edit(
+        "cookies are sealed under one nonce",
+        "securecp/transport/cookie.py",
+        "nonce = self._entropy(12)",
+        "nonce = bytes(12)",
+        (f"{COOKIE}::test_every_cookie_datagram_has_a_nonce_of_its_own",),
+    ),
+    Edit(
+        "under load no cookie is asked for",
+        "securecp/transport/reception.py",
+        "if not self._load.high(now) and not self.table.busy(where):",
+        "if hello:",
+        (f"{FLOOD}::test_hs01_a_flood_is_computed_up_to_the_threshold_and_then_gets_cookies",),
+    ),
+    Edit(
+        "a HELLO under load is computed without a proof",
+        "securecp/transport/reception.py",
+        "        if proof is not Proof.RIGHT:\n",
+        "        if proof is Proof.WRONG:\n",
+        (
+            f"{FLOOD}::test_hs01_a_flood_is_computed_up_to_the_threshold_and_then_gets_cookies",
+            f"{FLOOD}::test_hs01_without_the_right_cookie_under_load_nothing_but_a_cookie",
+        ),
+    ),
+    Edit(
+        "who has a cookie may try without end",
+        "securecp/transport/reception.py",
+        "        if not self._load.may_try(now, where):\n",
+        "        if not where:\n",
+        (f"{FLOOD}::test_hs01_one_network_with_cookies_gets_few_tries",),
+    ),
+    Edit(
+        "HELLO-B needs no cookie",
+        "securecp/transport/reception.py",
+        "elif self._admit(now, endpoint, index, hello, half.where):",
+        "elif hello:",
+        (f"{FLOOD}::test_hs01_hello_b_needs_the_cookie_too",),
+    ),
+    Edit(
+        "mac1 of HELLO-A is not checked",
+        "securecp/transport/reception.py",
+        (
+            "        index = check_head(hello, HELLO_A, HELLO_A_LENGTH)\n        "
+            "self._gate.check_mac1(hello)\n"
+        ),
+        "        index = check_head(hello, HELLO_A, HELLO_A_LENGTH)\n",
+        (f"{FLOOD}::test_hs01_garbage_costs_no_exchange_and_is_no_load",),
+    ),
+    Edit(
+        "half-open handshakes pile up",
+        "securecp/transport/halfopen.py",
+        "return len(self) >= HALF_OPEN or self._networks[where] >= HALF_OPEN_PER_NETWORK",
+        "return self._networks[where] >= HALF_OPEN_PER_NETWORK",
+        (f"{FLOOD}::test_hs01_hs17_at_most_256_half_open_in_all_and_they_expire",),
+    ),
+    Edit(
+        "one network may have all half-open handshakes",
+        "securecp/transport/halfopen.py",
+        "return len(self) >= HALF_OPEN or self._networks[where] >= HALF_OPEN_PER_NETWORK",
+        "return len(self) >= HALF_OPEN",
+        (f"{FLOOD}::test_hs01_hs17_at_most_8_half_open_of_one_network",),
+    ),
+    Edit(
+        "half-open handshakes do not expire",
+        "securecp/transport/halfopen.py",
+        "takewhile(lambda half: now >= half.opened_at + HALF_OPEN_LIFE, self)",
+        "takewhile(lambda half: now < 0, self)",
+        (
+            f"{CALLED}::test_hs17_a_half_open_handshake_lives_5_seconds_whatever_comes",
+            f"{FLOOD}::test_hs01_hs17_at_most_256_half_open_in_all_and_they_expire",
+        ),
+    ),
+    Edit(
+        "an IPv6 address counts by itself",
+        "securecp/transport/load.py",
+        "int(address) >> 64 << 64",
+        "int(address)",
+        (f"{COOKIE}::test_hs01_caps_count_by_slash_32_and_slash_64",),
+    ),
+    Edit(
+        "anyone may call",
+        "securecp/transport/exchange.py",
+        "if peer == self._public or not self._allowed(peer) or self._full(peer):",
+        "if peer == self._public or self._full(peer):",
+        (f"{CALLED}::test_hs07_an_unknown_caller_gets_the_silence_that_garbage_gets",),
+    ),
+    Edit(
+        "we may call ourselves",
+        "securecp/transport/exchange.py",
+        "if peer == self._public or not self._allowed(peer)",
+        "if not self._allowed(peer)",
+        (f"{CALLED}::test_hs08_our_own_key_is_refused_as_a_caller_even_if_it_is_a_contact",),
+    ),
+    Edit(
+        "a contact may have any number of sessions",
+        "securecp/transport/exchange.py",
+        "return len(peers) >= SESSIONS or peers.count(peer) >= SESSIONS_PER_PEER",
+        "return len(peers) >= SESSIONS",
+        (f"{CALLED}::test_a_contact_has_at_most_four_sessions",),
+    ),
+    Edit(
+        "a HELLO confirms itself",
+        "securecp/transport/exchange.py",
+        "        if not half.channel.established:\n",
+        "        if half.channel is None:\n",
+        (
+            f"{CALLED}::test_hs02_a_recorded_call_leads_to_a_half_open_handshake_and_no_further",
+            f"{CALLED}::test_hs02_a_recorded_first_data_does_not_confirm_a_replayed_call",
+        ),
+    ),
+    Edit(
+        "a half-open handshake is confirmed after its time",
+        "securecp/transport/exchange.py",
+        " or now >= half.opened_at + HALF_OPEN_LIFE:",
+        ":",
+        (f"{CALLED}::test_hs17_confirmation_after_expiry_is_silence_even_before_wake",),
+    ),
+    Edit(
+        "more goes out than came in",
+        "securecp/transport/reception.py",
+        "paid = half.credit >= REPLY_LENGTH",
+        "paid = half.credit > 0",
+        (
+            f"{CALLED}::test_dg05_never_more_bytes_out_than_in",
+            f"{CALLED}::test_every_retransmission_gets_the_same_reply_once",
+        ),
+    ),
+    Edit(
+        "a REPLY costs no credit",
+        "securecp/transport/reception.py",
+        "half.credit -= REPLY_LENGTH if self._send(half.endpoint, half.reply) else 0",
+        "half.credit -= 0 if self._send(half.endpoint, half.reply) else 0",
+        (
+            f"{CALLED}::test_dg05_never_more_bytes_out_than_in",
+            f"{CALLED}::test_every_retransmission_gets_the_same_reply_once",
+        ),
+    ),
+    Edit(
+        "a REPLY goes out that could not be used in time",
+        "securecp/transport/reception.py",
+        "if half.reply and paid and now < half.opened_at + REPLY_LIFE:",
+        "if half.reply and paid:",
+        (f"{CALLED}::test_hs17_no_reply_is_sent_that_could_not_be_used_in_time",),
+    ),
+    Edit(
+        "both calls stay when two cross",
+        "securecp/transport/exchange.py",
+        "        return not (\n            self._public < peer\n",
+        "        return not (\n            not peer\n",
+        (CROSSING,),
+    ),
+    Edit(
+        "an index in use is drawn",
+        "securecp/transport/exchange.py",
+        "                index not in self._calls\n                and index not in",
+        "                index not in",
+        (
+            "tests/transport/test_exchange.py::test_dg08_an_index_in_use_is_drawn_again",
+            (
+                "tests/transport/test_exchange.py::test_dg08_the_responder_draws_again_too_for_calls_half_open_and_sessions"
+            ),
+        ),
+    ),
+    Edit(
+        "answers pile up",
+        "securecp/transport/exchange.py",
+        "if len(self._queue) >= REPLY_QUEUE:",
+        "if len(self._queue) >= 1 << 30:",
+        (f"{CALLED}::test_answers_wait_in_a_short_queue",),
+    ),
+    Edit(
+        "mac1 of a REPLY is not checked",
+        "securecp/transport/exchange.py",
+        "        self._gate.check_mac1(datagram)\n",
+        "",
+        (f"{REFUSALS}::test_hs11_a_reply_whose_mac1_was_edited_is_dropped",),
     ),
 )

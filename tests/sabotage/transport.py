@@ -6,6 +6,7 @@ REPLAY = "tests/transport/test_replay.py"
 RTT = "tests/transport/test_rtt.py"
 ATTACKS = "tests/simulation/test_transport_attacks.py"
 CODEC = "tests/test_codec.py"
+REFUSALS = "tests/transport/test_refusals.py"
 
 EDITS = (
     Edit(
@@ -58,18 +59,11 @@ EDITS = (
         (f"{ATTACKS}::test_tr10_replayed_datagrams_leave_no_trace",),
     ),
     Edit(
-        "the replay window moves before the tag is verified",
-        "securecp/transport/seal.py",
-        "        try:\n            aead.decrypt_into",
-        "        self._replay.mark(counter, 1)\n        try:\n            aead.decrypt_into",
-        (f"{ATTACKS}::test_dg07_garbage_with_far_counters_does_not_move_the_replay_window",),
-    ),
-    Edit(
         "a datagram that comes twice in one burst counts twice",
         "securecp/transport/seal.py",
         "if zero or self._replay.seen(found):",
         "if zero:",
-        (f"{ATTACKS}::test_tr10_the_same_datagram_twice_in_one_burst_counts_once",),
+        (f"{REFUSALS}::test_tr10_a_datagram_twice_in_one_burst_is_dropped",),
     ),
     Edit(
         "garbage is acknowledged",
@@ -121,7 +115,7 @@ EDITS = (
         "securecp/transport/frames.py",
         " or (len(lengths) + 1) // 2 > ACK_RANGES",
         "",
-        (f"{ATTACKS}::test_tr03_too_many_ranges_close",),
+        (f"{REFUSALS}::test_tr03_an_ack_of_33_ranges_is_refused",),
     ),
     Edit(
         "counters to acknowledge pile up",
@@ -224,6 +218,23 @@ EDITS = (
         ),
     ),
     Edit(
+        "a silent peer is never given up",
+        "securecp/transport/connection.py",
+        "                case Timer.IDLE:\n                    self._lose()\n",
+        "                case Timer.IDLE:\n                    pass\n",
+        (f"{ATTACKS}::test_tr15_a_peer_that_has_gone_is_found_by_silence",),
+    ),
+    Edit(
+        "a peer that never speaks is never given up",
+        "securecp/transport/connection.py",
+        (
+            "        self._timers.set(Timer.IDLE, now + IDLE_TIMEOUT)\n        "
+            "self._timers.set(Timer.KEEPALIVE"
+        ),
+        "        self._timers.set(Timer.KEEPALIVE",
+        (f"{REFUSALS}::test_tr15_a_peer_that_never_speaks_is_found_by_silence",),
+    ),
+    Edit(
         "garbage counts as a sign of life",
         "securecp/transport/connection.py",
         "        opened = self._opener.open(now,",
@@ -231,17 +242,14 @@ EDITS = (
             "        self._timers.set(Timer.IDLE, now + IDLE_TIMEOUT)\n        opened = "
             "self._opener.open(now,"
         ),
-        (f"{ATTACKS}::test_dg07_garbage_with_a_live_index_moves_nothing",),
+        (f"{REFUSALS}::test_dg07_garbage_is_no_sign_of_life",),
     ),
     Edit(
-        "a silent peer is never given up",
-        "securecp/transport/connection.py",
-        (
-            "        self._timers.set(Timer.IDLE, now + IDLE_TIMEOUT)\n        "
-            "self._timers.set(Timer.KEEPALIVE"
-        ),
-        "        self._timers.set(Timer.KEEPALIVE",
-        (f"{ATTACKS}::test_tr15_a_peer_that_has_gone_is_found_by_silence",),
+        "the replay window moves before the tag is verified",
+        "securecp/transport/seal.py",
+        "        try:\n            aead.decrypt_into",
+        "        self._replay.mark(counter, 1)\n        try:\n            aead.decrypt_into",
+        (f"{REFUSALS}::test_dg07_garbage_of_another_phase_does_not_move_the_replay_window",),
     ),
     Edit(
         "a claimed delay is believed",
@@ -279,13 +287,6 @@ EDITS = (
         (f"{CODEC}::test_dg10_maps_and_arrays_are_limited",),
     ),
     Edit(
-        "an array may claim more items than there are bytes",
-        "securecp/codec.py",
-        "if items > len(data) - start:",
-        "if items > 1 << 32:",
-        (f"{CODEC}::test_dg10_a_bomb_costs_little_memory",),
-    ),
-    Edit(
         "a value may have several encodings",
         "securecp/codec.py",
         "    if not canonical:",
@@ -293,18 +294,24 @@ EDITS = (
         (f"{CODEC}::test_dg12_only_the_canonical_encoding_is_read",),
     ),
     Edit(
-        "a map may have the same key twice",
-        "securecp/codec.py",
-        "if len(result) != len(pairs):",
-        "if len(result) > len(pairs):",
-        (CODEC,),
-    ),
-    Edit(
         "bytes may follow a message",
         "securecp/codec.py",
         "if _walk(data, 0) != len(data):",
         "if _walk(data, 0) > len(data):",
         (CODEC,),
+    ),
+    Edit(
+        "msgpack's decoder sees what nobody has walked through",
+        "securecp/codec.py",
+        (
+            '    if _walk(data, 0) != len(data):\n        raise ProtocolError("bytes '
+            'after the end of a message")\n'
+        ),
+        "",
+        (
+            f"{CODEC}::test_dg10_a_bomb_costs_little_memory",
+            f"{CODEC}::test_dg10_depth_is_limited",
+        ),
     ),
     Edit(
         "a bool passes for an integer",
