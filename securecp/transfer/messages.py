@@ -12,7 +12,7 @@
       ABORT  may come from either side at any time
 
 This file knows what a message may hold, not when it may come. No message makes the receiver read,
-list, unpack, run or overwrite anything: there is none that could say so (ATTACKS MF-15, MF-19).
+list, unpack, run or overwrite anything: there is none that could say so (MF-15, MF-19).
 """
 
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""What a person should see of an offer before saying yes (SPEC §8.4, ATTACKS MF-20).
+"""What a person should see of an offer before saying yes (SPEC §8.4, MF-20).
 
 Totals, the names at the top, and every file path worth a second look, with the reason. A pure
 function of the manifest: nothing here refuses (`names.py` does), and nothing makes text safe to

@@ -1,7 +1,7 @@
 """The receipt: what the receiver's identity signs when all is flushed and published (SPEC §8.7).
 
 It is bound to both keys, this transfer, this manifest and this content, so that it proves one
-delivery to one person and nothing else (ATTACKS MF-14). Signing and verifying are given to us.
+delivery to one person and nothing else (MF-14). Signing and verifying are given to us.
 
     b"securecp 1 receipt" | sender 32 | receiver 32 | transfer id 16 | manifest digest 32
     | content digest 32 | files u64 | skipped u64 | bytes u64 | time u64
