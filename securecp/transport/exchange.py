@@ -309,8 +309,6 @@ class Exchange(Generic[C]):
                 del self._calls[index]
                 if index != session.keys.our_index:
                     self._sessions.pop(index, None)
-        if session.keys.initiator:
-            self._half_open.remove_peer(peer)
         self._events.append(Connected(session.channel, session.keys, session.endpoint))
 
     def _begin(self, peer: bytes) -> tuple[int, Initiator]:

@@ -298,6 +298,31 @@ def test_hs12_hello_b_of_another_endpoint_or_call_is_silence() -> None:
     assert silent(node, place(1), spliced)
 
 
+def test_a_contact_with_four_sessions_is_not_answered() -> None:
+    world, alice, node = pair()
+    for _ in range(4):
+        world.call(alice, node)
+        world.run(world.now + 10.0)
+    hello_a, _ = initiator(seed="fifth").hello()
+    assert silent(node, place(9), hello_a, world.now)
+    assert node.exchange.deadline() is None
+
+
+def test_of_many_calls_answered_at_once_four_are_confirmed() -> None:
+    node = listener()
+    confirmations = []
+    for i in range(6):
+        call = initiator(seed=i, index=i)
+        source = place(i)
+        hello_a, hello_b = call.hello()
+        give(node, source, hello_a, 0.0)
+        (reply,) = give(node, source, hello_b, 0.0)
+        confirmations.append((source, bytes(confirming(call.read_reply(reply))(b"ping").data)))
+    answered = [bool(give(node, source, data, 0.1)) for source, data in confirmations]
+    assert answered == [True] * 4 + [False] * 2
+    assert len(node.exchange.events()) == 4
+
+
 def test_a_contact_has_at_most_four_sessions() -> None:
     world, alice, node = pair()
     for i in range(6):

@@ -63,6 +63,17 @@ def test_hs13_the_smaller_key_answers_when_its_own_call_goes_elsewhere() -> None
     assert not one_session(alice, bob)
 
 
+def test_hs13_when_both_have_answered_the_larger_waits_and_nothing_is_lost() -> None:
+    """Bob is called at a second address, so that Alice answers him as well; no time goes by."""
+    world, alice, bob = pair()
+    world.nodes[place(BOB, 4401)] = bob
+    world.call(alice, Node(bob.exchange, place(BOB, 4401), BOB))
+    world.call(bob, alice)
+    world.run(0.05)
+    assert len(alice.channels) + len(bob.channels) > 2, "two sessions had keys"
+    assert one_session(alice, bob), "the smaller key's call stays"
+
+
 def test_hs13_a_call_that_begins_after_the_answer_does_not_double_the_session() -> None:
     """Every moment between HELLO and confirmation, both ways round."""
     for first in (ALICE, BOB):

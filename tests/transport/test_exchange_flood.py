@@ -5,7 +5,8 @@ from unittest import mock
 import pytest
 
 from securecp.transport import reception
-from securecp.transport.cookie import mac1_key, open_cookie, with_macs
+from securecp.transport.calls import Call
+from securecp.transport.cookie import COOKIE_LIFE, Gate, mac1_key, open_cookie, with_macs
 from securecp.transport.halfopen import (
     BUSY,
     BUSY_NETWORK,
@@ -35,6 +36,7 @@ from tests.transport.handshakes import (
     place,
     public,
     same_session,
+    seeded,
     silent,
     with_new_mac1,
 )
@@ -167,6 +169,27 @@ def test_hs01_hs17_at_most_256_half_open_in_all_and_they_expire() -> None:
     node.exchange.wake(1.0 + HALF_OPEN_LIFE)
     assert node.exchange.deadline() is None
     assert half_open(node, place(999), 1.0 + HALF_OPEN_LIFE)
+
+
+def test_hs17_newcomers_find_room_before_the_next_wake() -> None:
+    node = listener()
+    assert half_open(node, place(1), 0.0)
+    hello_a, _ = CALL.hello()
+    give(node, place(2), hello_a, HALF_OPEN_LIFE)
+    assert [half.endpoint for half in node.exchange._half_open] == [place(2)]
+
+
+def test_a_cookie_is_used_for_120_seconds() -> None:
+    call = Call(0.0, initiator(), place(BOB), ends_at=1000.0)
+    hello = call.hello(0.0)
+    assert hello is not None
+    gate = Gate(public(BOB), seeded("gate"))
+    call.take_cookie(1.0, gate.make_cookie(1.0, place(ALICE), 1, hello[:1200]))
+    for now, used in ((1.0, True), (1.0 + COOKIE_LIFE - 0.1, True), (1.0 + COOKIE_LIFE, False)):
+        call._next_at = now
+        hello = call.hello(now)
+        assert hello is not None
+        assert any(hello[1168:1184]) is used
 
 
 def test_hs01_many_half_open_handshakes_ask_newcomers_for_a_cookie() -> None:
