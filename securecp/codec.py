@@ -9,7 +9,7 @@ Digests and signatures are taken over the bytes that were sent all the same, nev
     compare    encode again: the very same bytes, or it was not canonical
 
 The walk comes first since msgpack's decoder makes room for what an array header claims before it
-sees the items: 2.5 KiB of nested headers would take 256 MiB (ATTACKS DG-10).
+sees the items: 2.5 KiB of nested headers would take 256 MiB (DG-10).
 """
 
 from typing import Any, TypeAlias
@@ -47,14 +47,19 @@ def decode(data: bytes | memoryview, *, limit: int = LIMIT) -> Any:
     return _unpack(data)
 
 
-def decode_all(data: bytes | memoryview, *, limit: int = LIMIT) -> list[Any]:
-    """Read the values that stand in `data` one after another, or raise `ProtocolError`."""
+def decode_all(data: bytes | memoryview, *, limit: int = LIMIT, most: int = LIMIT) -> list[Any]:
+    """Read the values that stand in `data` one after another, or raise `ProtocolError`.
+
+    No more than `most` of them, and the rest is not even looked at.
+    """
     if len(data) > limit:
         raise ProtocolError(f"{len(data)} bytes of messages exceed the limit of {limit}")
     data = bytes(data)
-    values = []
+    values: list[Any] = []
     position = 0
     while position < len(data):
+        if len(values) >= most:
+            raise ProtocolError(f"more than {most} messages in one")
         end = _walk(data, position)
         values.append(_unpack(data[position:end]))
         position = end

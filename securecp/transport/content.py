@@ -3,8 +3,9 @@
 The files of a transfer form one linear space of bytes. Nothing is reassembled here: bytes that
 come go straight to the sink, wherever they belong; what is remembered is a set of ranges.
 
-Credit: the receiver says how many bytes of content it takes in all, counted as they come; the
-sender counts what it sends for the first time. A byte lost and sent again is not counted again.
+Credit: the receiver says how many bytes of content it takes in all. It counts what comes, and the
+sender what it sends; a loss is taken back. So both count the same, copies included, and whatever
+is sent again for any reason, no credit leaks away.
 """
 
 from typing import Protocol
@@ -37,10 +38,12 @@ class ContentSender:
         self.source: ContentSource | None = None
         self.limit = limit
         """Bytes that the peer takes in all."""
+        self._wanted = RangeSet()
         self._new = RangeSet()
         self._again = RangeSet()
         self._acked = RangeSet()
         self._counted = 0
+        """Bytes sent in all, less those lost."""
 
     @property
     def pending(self) -> bool:
@@ -48,9 +51,9 @@ class ContentSender:
         return bool(len(self._again)) or (bool(len(self._new)) and self._counted < self.limit)
 
     @property
-    def blocked(self) -> bool:
-        """Whether only the peer's window keeps us from sending."""
-        return bool(len(self._new)) and not self.pending
+    def unfinished(self) -> bool:
+        """Whether the peer lacks anything that was queued."""
+        return self._acked.total < self._wanted.total
 
     @property
     def acked(self) -> int:
@@ -58,9 +61,13 @@ class ContentSender:
         return self._acked.total
 
     def queue(self, start: int, end: int) -> None:
-        """Send this range, whatever happened to it before."""
-        kept = sum(stop - begin for begin, stop in self._again.missing(start, end))
-        self._counted -= end - start - kept
+        """Send this range, whatever happened to it before.
+
+        What was sent before must have arrived or be lost by now: an ACK of the old bytes would
+        pass for one of the new. The transfer asks for a file anew only after the receiver has said
+        that it has forgotten it, in a datagram that acknowledges all that came until then.
+        """
+        self._wanted.add(start, end)
         self._again.remove(start, end)
         self._acked.remove(start, end)
         self._new.add(start, end)
@@ -68,8 +75,9 @@ class ContentSender:
     def take(self, most: int) -> tuple[int, int]:
         """A range of at most `most` bytes to send now; call only if `pending`."""
         if len(self._again):
-            return self._again.pop_first(most)
-        start, end = self._new.pop_first(min(most, self.limit - self._counted))
+            start, end = self._again.pop_first(most)
+        else:
+            start, end = self._new.pop_first(min(most, self.limit - self._counted))
         self._counted += end - start
         return start, end
 
@@ -79,8 +87,18 @@ class ContentSender:
         if len(self._again):
             self._again.remove(start, end)
 
+    def on_late(self, start: int, end: int) -> None:
+        """The peer has this range after all, though it was taken for lost."""
+        self._counted += end - start
+        self.on_acked(start, end)
+
     def on_lost(self, start: int, end: int) -> None:
-        """This range must go out again, unless it has arrived by another way."""
+        """This range was lost and must go out again, unless it has arrived by another way."""
+        self._counted -= end - start
+        self.again(start, end)
+
+    def again(self, start: int, end: int) -> None:
+        """Send another copy of this range, unless it has arrived."""
         for begin, stop in self._acked.missing(start, end):
             for first, last in self._new.missing(begin, stop):
                 self._again.add(first, last)

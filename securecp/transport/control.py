@@ -38,6 +38,11 @@ class ControlSender:
         """Whether something may be sent now."""
         return bool(len(self._waiting)) and self._waiting.first()[0] < self.limit
 
+    @property
+    def acknowledged(self) -> int:
+        """Bytes that the peer has."""
+        return self._acked.total
+
     def write(self, data: bytes) -> None:
         """Append to the stream."""
         self._buffer += data
@@ -68,7 +73,8 @@ class ControlSender:
 class ControlReceiver:
     """Their bytes, put in order."""
 
-    def __init__(self) -> None:
+    def __init__(self, window: int) -> None:
+        self._window = window
         self._ahead = bytearray()
         self._have = RangeSet(cap=_RANGES)
         self.taken = 0
@@ -77,7 +83,7 @@ class ControlReceiver:
     @property
     def limit(self) -> int:
         """Offset up to which the peer may send."""
-        return self.taken + WINDOW
+        return self.taken + self._window
 
     def receive(self, offset: int, data: bytes) -> bytes:
         """What can be delivered in order, thanks to these bytes.

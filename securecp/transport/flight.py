@@ -54,6 +54,12 @@ class Record:
         self.probe = 0
         """The datagram size that this record tries out, 0 for none; no sign of congestion."""
 
+    def missing_below(self, counter: int) -> int:
+        """The missing datagrams whose counters are below this one, as a mask."""
+        if counter >= self.first + self.count:
+            return self.missing
+        return self.missing & ((1 << max(counter - self.first, 0)) - 1)
+
     def bytes_of(self, bits: int) -> int:
         """Datagram bytes that the mask picks."""
         size = bits.bit_count() * self.stride
@@ -77,6 +83,8 @@ class Flight:
         self._late: list[Record] = []
         self._late_firsts: list[int] = []
         self.bytes = 0
+        self.largest_acked = -1
+        """Highest counter that an ACK has named."""
 
     def __len__(self) -> int:
         return len(self._records)
@@ -95,6 +103,7 @@ class Flight:
         acked: list[Part] = []
         late: list[Part] = []
         for start, end in ranges:
+            self.largest_acked = max(self.largest_acked, end - 1)
             for record, bits in _take(self._records, self._firsts, start, end):
                 self.bytes -= record.bytes_of(bits)
                 acked.append((record, bits))
@@ -106,16 +115,16 @@ class Flight:
         """Take out, as lost, what is below counter `before` and either far enough or old enough.
 
         `before` is the largest acknowledged counter less the reordering threshold, plus one;
-        anything sent at or before `sent_until` below the largest acknowledged is lost as well.
+        what was sent at or before `sent_until` is lost below the largest acknowledged. Above that
+        nothing is: the rest of a burst may still be on its way down a slow link.
         """
         lost: list[Part] = []
         for record in self._records:
-            if record.sent_at <= sent_until:
-                bits = record.missing
-            elif record.first < before:
-                bits = record.missing & ((1 << (before - record.first)) - 1)
-            else:
+            old = record.sent_at <= sent_until
+            below = self.largest_acked if old else before
+            if record.first >= below:
                 break
+            bits = record.missing_below(below)
             if bits:
                 lost.append((record, bits))
         return [self._lose(record, bits) for record, bits in lost]

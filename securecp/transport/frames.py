@@ -28,6 +28,21 @@ CONTROL_OVERHEAD = 16
 """Most that a CONTROL frame adds to the bytes that it carries."""
 COUNTER_LIMIT = 1 << 62
 DELAY_LIMIT = 1 << 32
+MOST_FRAMES = 32
+"""In one datagram; more cost more to read than they can mean (TR-11)."""
+
+
+# Codes of CLOSE.
+CLOSE_DONE = 0
+"""All is well; there is nothing more to say."""
+CLOSE_PROTOCOL = 1
+"""The peer broke the protocol."""
+CLOSE_FAILED = 2
+"""We cannot go on."""
+CLOSE_REFUSED = 3
+"""We do not deal with this peer."""
+CLOSE_CANCELLED = 4
+"""We were told to stop."""
 
 
 class Ack(NamedTuple):
@@ -75,7 +90,7 @@ class Close(NamedTuple):
 
 
 class Padding(NamedTuple):
-    """Bytes without meaning, to make a datagram as long as a probe needs."""
+    """Zero bytes without meaning, to make a datagram as long as a probe needs."""
 
     length: int
 
@@ -106,15 +121,22 @@ def encode(frame: Frame) -> bytes:
 
 def parse(data: memoryview | bytes) -> list[Frame]:
     """All frames of one opened datagram but a CHUNK; any bytes parse or raise ProtocolError."""
-    items = codec.decode_all(data)
+    items = codec.decode_all(data, most=MOST_FRAMES)
     if not items:
         raise ProtocolError("datagram without a frame")
-    return [_frame(item) for item in items]
+    frames = [_frame(item) for item in items]
+    if sum(type(frame) is Ack for frame in frames) > 1:
+        raise ProtocolError("two ACKs in one datagram")
+    return frames
 
 
 def is_ack_eliciting(frames: Iterable[Frame]) -> bool:
-    """Whether the receiver of these frames owes an ACK (all but ACK, CLOSE and PADDING)."""
-    return any(not isinstance(frame, Ack | Close | Padding) for frame in frames)
+    """Whether the receiver of these frames owes an ACK: CONTROL, WINDOW, PING and CHALLENGE.
+
+    Nobody waits for a RESPONSE but who sent the CHALLENGE, and they ask again: if it asked for an
+    ACK, a peer that sends challenges and no ACKs would fill our ledger (TR-11).
+    """
+    return any(isinstance(frame, Control | Window | Ping | Challenge) for frame in frames)
 
 
 def _frame(item: object) -> Frame:
@@ -168,7 +190,7 @@ def _parse_window(fields: list[object]) -> Window | None:
     match fields:
         case [int(control), int(content)] if type(control) is int and type(content) is int:
             if 0 <= control < 1 << 64 and 0 <= content < 1 << 64:
-                return Window(min(control, CONTENT_LIMIT), min(content, CONTENT_LIMIT))
+                return Window(control, content)
     return None
 
 
@@ -203,7 +225,7 @@ def _parse_close(fields: list[object]) -> Close | None:
 
 def _parse_padding(fields: list[object]) -> Padding | None:
     match fields:
-        case [bytes(data)]:
+        case [bytes(data)] if data == bytes(len(data)):
             return Padding(len(data))
     return None
 

@@ -1,16 +1,21 @@
-"""How long a datagram this path carries, found out by trying (RFC 8899, DPLPMTUD).
+"""How long a datagram this path carries, found out by trying (RFC 8899, DPLPMTUD; SPEC §7.4).
 
-It starts at 1,200 bytes, which always work, and tries the sizes of common links all at once: one
-round trip later the longest that was acknowledged is in use. A probe that is lost says nothing of
-congestion. Where long datagrams stop getting through (a black hole), it falls back to 1,200.
+It starts at 1,200 bytes, which always work, and tries the sizes of common links from small to
+large, two at a time; the first that is lost twice ends the search. A probe that is lost says
+nothing of congestion. Where long datagrams stop getting through (a black hole), it falls back to
+1,200 and searches again later.
 """
 
 from securecp.transport.wire import BASE_DATAGRAM
 
-SIZES = (1_372, 1_452, 1_472, 8_932, 8_952, 32_000, 65_487, 65_507)
-"""UDP payloads worth trying: tunnels, Ethernet over IPv6 and IPv4, jumbo frames, loopback."""
-_TRIES = 2
-_RETRY_AFTER = 600.0
+SIZES = (1_372, 1_452, 1_472, 8_952, 8_972, 32_000, 65_487, 65_507)
+"""UDP payloads worth trying: tunnels, then IPv6 and IPv4 over Ethernet, jumbo frames, loopback."""
+UNDER_WAY = 2
+TRIES = 2
+RETRY_AFTER = 60.0
+"""Seconds from a black hole to the next search: it may have been no more than heavy loss."""
+SUSPICIONS = 3
+"""Rounds of long datagrams lost, and not one acknowledged, that make a black hole."""
 
 
 class MtuSearch:
@@ -20,40 +25,78 @@ class MtuSearch:
         self.size = BASE_DATAGRAM
         self._largest = largest
         self._retry_at: float | None = None
-        self._waiting: list[int] = []
+        self._untried: list[int] = []
+        self._under_way: list[int] = []
         self._losses: dict[int, int] = {}
-        self._fill()
+        self._suspicions = 0
+        self._suspect_from = 0.0
+        self._begin()
 
-    def _fill(self) -> None:
+    def _begin(self) -> None:
         self._losses.clear()
-        self._waiting = [size for size in SIZES if self.size < size <= self._largest]
+        self._untried = [size for size in SIZES if self.size < size <= self._largest]
 
-    def probe(self, now: float) -> int | None:
-        """A size to try now."""
+    def probe(self, now: float, room: int) -> int | None:
+        """A size to try now, if probes under way and this one take no more than `room` bytes."""
         if self._retry_at is not None and now >= self._retry_at:
             self._retry_at = None
-            self._fill()
-        return self._waiting.pop(0) if self._waiting else None
+            self._begin()
+        if not self._untried or len(self._under_way) >= UNDER_WAY:
+            return None
+        size = self._untried[0]
+        if sum(self._under_way) + size > room:
+            return None
+        del self._untried[0]
+        self._under_way.append(size)
+        return size
 
     def acked(self, size: int) -> bool:
         """A probe got through; True if datagrams may now be longer."""
+        self._forget(size)
         if size <= self.size:
             return False
         self.size = size
-        self._waiting = [other for other in self._waiting if other > size]
+        self._suspicions = 0
+        self._untried = [other for other in self._untried if other > size]
         return True
 
     def lost(self, size: int) -> None:
-        """A probe did not get through: once more, then it counts as too long."""
+        """A probe did not get through: once more, then it and all longer ones are too long."""
+        self._forget(size)
+        if size <= self.size or self._retry_at is not None:
+            return
         self._losses[size] = self._losses.get(size, 0) + 1
-        if self._losses[size] < _TRIES and size > self.size:
-            self._waiting.append(size)
+        if self._losses[size] >= TRIES:
+            self._untried = [other for other in self._untried if other < size]
+        else:
+            self._untried = sorted({size, *self._untried})
+
+    def _forget(self, size: int) -> None:
+        if size in self._under_way:
+            self._under_way.remove(size)
+
+    def long_acked(self) -> None:
+        """A datagram longer than 1,200 bytes, and no probe, got through."""
+        self._suspicions = 0
+
+    def long_lost(self, now: float, sent_at: float) -> bool:
+        """Such a datagram did not: True if it looks like a black hole.
+
+        Short ones may get through all the while, so that no PTO expires. What was sent before the
+        last suspicion tells nothing new.
+        """
+        if sent_at < self._suspect_from:
+            return False
+        self._suspicions += 1
+        self._suspect_from = now
+        return self._suspicions >= SUSPICIONS
 
     def black_hole(self, now: float) -> bool:
         """Nothing long gets through any more; True if the size changes."""
         if self.size == BASE_DATAGRAM:
             return False
         self.size = BASE_DATAGRAM
-        self._waiting.clear()
-        self._retry_at = now + _RETRY_AFTER
+        self._suspicions = 0
+        self._untried.clear()
+        self._retry_at = now + RETRY_AFTER
         return True

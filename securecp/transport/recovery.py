@@ -4,6 +4,7 @@ It feeds the round-trip estimate and the congestion controller and says what was
 was lost; what to do with the content of a lost burst is the connection's business.
 """
 
+from bisect import bisect_left
 from collections.abc import Iterable
 
 from securecp.errors import ProtocolError
@@ -47,12 +48,12 @@ class Recovery:
         """PTOs in a row without an answer."""
         self.lost_bytes = 0
         self.app_limited = False
-        self._largest_acked = -1
         self._newest_acked_at = 0.0
         self._threshold = PACKET_THRESHOLD
         self._skipped: list[int] = []
         self._loss_at: float | None = None
         self._eliciting_at = 0.0
+        """When something that asks for an ACK was sent, or the PTO expired, for the last time."""
 
     def skipped(self, counter: int) -> None:
         """This counter was never used: an ACK that names it is a lie."""
@@ -72,9 +73,8 @@ class Recovery:
         self._check(ack.ranges, next_counter)
         outcome = Outcome()
         largest = ack.ranges[0][1] - 1
+        newly_largest = largest > self.flight.largest_acked
         outcome.acked, outcome.late = self.flight.acknowledge(ack.ranges)
-        newly_largest = largest > self._largest_acked
-        self._largest_acked = max(self._largest_acked, largest)
         if outcome.acked:
             newest = max((record for record, _ in outcome.acked), key=lambda record: record.first)
             if newly_largest and newest.first + newest.count > largest:
@@ -94,9 +94,13 @@ class Recovery:
         self._detect(now, outcome)
         return outcome
 
-    def on_probe_timer(self) -> None:
-        """The PTO has expired: the caller sends a probe; nothing counts as lost for that alone."""
+    def on_probe_timer(self, now: float) -> None:
+        """The PTO has expired: the caller sends a probe; nothing counts as lost for that alone.
+
+        The next PTO counts from here, even if the socket is too full to take the probe.
+        """
         self.probes += 1
+        self._eliciting_at = now
 
     def loss_deadline(self) -> float | None:
         """When the next datagram becomes lost by age."""
@@ -111,8 +115,10 @@ class Recovery:
     def _check(self, ranges: tuple[tuple[int, int], ...], next_counter: int) -> None:
         if ranges[0][1] > next_counter:
             raise ProtocolError("ACK for a datagram that was never sent")
+        skipped = self._skipped
         for start, end in ranges:
-            if any(start <= counter < end for counter in self._skipped):
+            at = bisect_left(skipped, start)
+            if at < len(skipped) and skipped[at] < end:
                 raise ProtocolError("ACK for a counter that was left out")
 
     def _credit(self, now: float, acked: Iterable[Part]) -> None:
@@ -128,21 +134,18 @@ class Recovery:
 
     def _bear_reordering(self, now: float, late: Iterable[Part]) -> None:
         for record, bits in late:
-            distance = self._largest_acked - record.first + 1
+            distance = self.flight.largest_acked - record.first + 1
             self._threshold = min(max(self._threshold, distance), LARGEST_PACKET_THRESHOLD)
             self.controller.on_spurious_loss(now, record.sent_at, record.bytes_of(bits))
 
     def _detect(self, now: float, outcome: Outcome) -> None:
         """Packet and time thresholds (RFC 9002 §6.1), then the time of the next one."""
         self._loss_at = None
-        if self._largest_acked < 0:
+        largest = self.flight.largest_acked
+        if largest < 0:
             return
         delay = self.rtt.loss_delay()
-        before = self._largest_acked - self._threshold + 1
-        newest = self._newest_acked_at
-        for record, _ in outcome.acked:
-            newest = max(newest, record.sent_at)
-        outcome.lost = self.flight.overdue(before, min(now - delay + _ROUNDING, newest))
+        outcome.lost = self.flight.overdue(largest - self._threshold + 1, now - delay + _ROUNDING)
         congested = [part for part in outcome.lost if not part[0].probe]
         for record, bits in congested:
             size = record.bytes_of(bits)
@@ -152,7 +155,7 @@ class Recovery:
         if congested:
             self._judge_persistence(now, congested)
         oldest = self.flight.oldest()
-        if oldest is not None and oldest.sent_at <= newest and oldest.first < self._largest_acked:
+        if oldest is not None and oldest.missing_below(largest):
             self._loss_at = oldest.sent_at + delay
 
     def _judge_persistence(self, now: float, lost: list[Part]) -> None:

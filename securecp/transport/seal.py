@@ -47,7 +47,7 @@ _LAYOUTS_KEPT = 32
 class Layout:
     """The slices of each datagram in one buffer at one stride, made once and used for ever."""
 
-    __slots__ = ("data", "slot_length", "slots", "views")
+    __slots__ = ("data", "short", "slot_length", "slots", "views")
 
     def __init__(self, data: memoryview, stride: int) -> None:
         self.data = data
@@ -55,10 +55,13 @@ class Layout:
         self.views: list[tuple[memoryview, memoryview, memoryview, memoryview]] = []
         """Per datagram: nonce, plaintext, header, plaintext with tag."""
         self.slots: list[memoryview] = []
+        self.short = 0
+        """How many datagrams are shorter than a header and a tag: the last, if any."""
         for at in range(0, len(data), stride):
             end = min(at + stride, len(data))
             body = at + HEADER_LENGTH
             if end - body < TAG_LENGTH:
+                self.short = 1
                 break
             plain = data[body : end - TAG_LENGTH]
             self.views.append((data[at + 4 : body], plain, data[at:body], data[body:end]))
@@ -160,7 +163,7 @@ class Sealer:
 class Opened:
     """What a burst held, once verified."""
 
-    __slots__ = ("_end", "content", "counters", "frames")
+    __slots__ = ("content", "counters", "end", "frames")
 
     def __init__(self) -> None:
         self.counters: list[tuple[int, int]] = []
@@ -169,17 +172,18 @@ class Opened:
         """Contiguous runs of content: offset and slices, none of them empty."""
         self.frames: list[tuple[int, memoryview]] = []
         """Counter and plaintext of every datagram that is not a CHUNK."""
-        self._end = -1
+        self.end = -1
+        """Where the last run of content ends."""
 
     def sort(self, fields: tuple[int, ...], plain: memoryview, slot: memoryview) -> None:
         """Put one opened datagram where it belongs; `fields` as `_HEAD` unpacks them."""
         _, _, _, _, counter, first, second, third, offset, fourth, length = fields
         if (first, second, third, fourth) == CHUNK_MARKS and 0 < length == len(slot):
-            if offset == self._end:
+            if offset == self.end:
                 self.content[-1][1].append(slot)
             else:
                 self.content.append((offset, [slot]))
-            self._end = offset + length
+            self.end = offset + length
         else:
             self.frames.append((counter, plain))
 
@@ -204,32 +208,43 @@ class Opener:
     def open(self, now: float, burst: Burst, keep_old_key: float) -> Opened:
         """Open every datagram in place; an old key lives for `keep_old_key` seconds."""
         opened = Opened()
-        layout = self._layout(burst.data, burst.stride)
-        count = len(layout.views)
-        if not count:
+        data, stride = burst.data, burst.stride
+        if stride < OVERHEAD:
             self.dropped += 1
             return opened
-        counter = int.from_bytes(burst.data[8:HEADER_LENGTH])
-        phases = burst.data[1 : (count - 1) * burst.stride + 2 : burst.stride].tobytes()
+        if now >= self._previous_until:
+            self._previous = None
+        layout = self._layout(data, stride)
+        self.dropped += layout.short
+        count = len(layout.views)
+        phases = data[1 : max(count - 1, 0) * stride + 2 : stride].tobytes()
+        alike = phases.count(self._phase) == count
         done = 0
-        if phases.count(self._phase) == count and self._replay.fresh(counter, count):
-            done = self._open_run(opened, layout, burst.stride, counter)
-        for number in range(done, count):
-            self._open_one(opened, layout, number, now, keep_old_key)
+        while done < count:
+            at = done * stride
+            counter = int.from_bytes(data[at + 8 : at + HEADER_LENGTH])
+            if alike and self._replay.fresh(counter, count - done):
+                done = self._open_run(opened, layout, stride, done, counter)
+            else:
+                self._open_one(opened, layout, done, now, keep_old_key)
+                done += 1
         return opened
 
-    def _open_run(self, opened: Opened, layout: Layout, stride: int, first: int) -> int:
-        """The common case: consecutive fresh counters under the current key.
+    def _open_run(
+        self, opened: Opened, layout: Layout, stride: int, begin: int, counter: int
+    ) -> int:
+        """The common case: from datagram `begin` on, consecutive fresh counters, the current key.
 
-        Returns how many datagrams were dealt with; fewer than all if a counter is out of turn.
+        Returns how many are dealt with; fewer than all if a counter is out of turn.
         """
         data, slots = layout.data, layout.slots
         unpack, decrypt = _HEAD.unpack_from, self._aead.decrypt_into
         content = opened.content
-        run, counter, end, at = first, first, -1, 0
+        run, end, at = counter, -1, begin * stride
         marks = CHUNK_MARKS
         slices: list[memoryview] = []
-        for number, (nonce, plain, header, sealed) in enumerate(layout.views):
+        views = layout.views[begin:] if begin else layout.views
+        for number, (nonce, plain, header, sealed) in enumerate(views, begin):
             try:
                 decrypt(nonce, sealed, header, plain)
             except InvalidTag:
@@ -243,6 +258,7 @@ class Opener:
             _, _, zero, _, found, one, two, three, offset, four, length = fields
             if found != counter or zero:
                 self._accept(opened, run, counter)
+                opened.end = end
                 if zero or self._replay.seen(found):
                     self.dropped += 1
                 else:
@@ -261,6 +277,7 @@ class Opener:
             counter += 1
             at += stride
         self._accept(opened, run, counter)
+        opened.end = end
         return len(layout.views)
 
     def _open_one(
@@ -292,7 +309,7 @@ class Opener:
             if early and now - self._phase_since < EARLIEST_PHASE_SECONDS:
                 return None
             return self._following
-        if phase == (self._phase - 1) & 0xFF and now < self._previous_until:
+        if phase == (self._phase - 1) & 0xFF:
             return self._previous
         return None
 

@@ -7,10 +7,10 @@ from enum import IntEnum
 class Timer(IntEnum):
     """Why a connection wants to be woken; expiries are handled in this order."""
 
-    CLOSED = 0
-    """The quiet period after a close is over."""
-    IDLE = 1
+    IDLE = 0
     """Nothing authentic has come for too long."""
+    STALL = 1
+    """The peer lives, but nothing that we wait for has moved for too long."""
     LOSS = 2
     """A burst in flight becomes lost by age."""
     PROBE = 3
@@ -21,16 +21,6 @@ class Timer(IntEnum):
     """The next burst may leave."""
     KEEPALIVE = 6
     """Say something, so that the peer and the NATs know we are there."""
-    WINDOW = 7
-    """The peer's window is shut: ask whether it still is."""
-    REKEY = 8
-    """The sending key has been used for long enough."""
-    OLD_KEY = 9
-    """The previous receiving key is forgotten."""
-    MTU = 10
-    """Try a larger datagram again."""
-    PATH = 11
-    """A path challenge has not been answered."""
 
 
 class Timers:

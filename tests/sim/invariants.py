@@ -124,7 +124,7 @@ class Bounds(Watcher):
             "received": len(connection.content_in._received),
             "again": len(connection.content_out._again),
             "control": len(connection._control_in._ahead) // 64,
-            "responses": len(connection._responses) * 1_000,
+            "responses": len(connection._due.responses) * 1_000,
         }
         for name, size in sizes.items():
             if size > MEMORY:

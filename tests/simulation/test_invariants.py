@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from securecp.transport import connection, content, control, flight, mtu, ranges, seal
+from securecp.transport import connection, content, control, flight, mtu, outgoing, ranges, seal
 from securecp.transport.acks import Acks
 from securecp.transport.connection import Connection, ControlReceived, Lost
 from securecp.transport.wire import Burst, Endpoint
@@ -93,11 +93,11 @@ BREAKS: dict[str, Break] = {
         flight.Flight, "overdue", lambda _: lambda self, before, sent_until: []
     ),
     "the window is ignored": replaced(
-        connection.Connection, "_allowed", lambda _: lambda self, now, stride: 5
+        outgoing.Outgoing, "_allowed", lambda _: lambda self, now, stride: 5
     ),
     "probes are too long": replaced(mtu, "SIZES", lambda _: (1_372, 20_000)),
     "datagrams beyond what the peer takes": replaced(
-        mtu.MtuSearch, "probe", lambda _: lambda self, now: 5_000 if now > 0.2 else None
+        mtu.MtuSearch, "probe", lambda _: lambda self, now, room: 5_000 if now > 0.2 else None
     ),
     "events after the end": replaced(connection.Connection, "events", events_twice),
     "a timer that always rings": replaced(

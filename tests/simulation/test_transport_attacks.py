@@ -63,7 +63,7 @@ def test_tr01_the_edge_counter_in_a_later_range_is_no_way_around() -> None:
 def test_tr02_an_ack_for_a_counter_left_out_closes() -> None:
     bench = sending()
     victim = bench.victim
-    victim._bursts_to_skip = 1
+    victim._outgoing.bursts_to_skip = 1
     while not victim._recovery._skipped:
         bench.deliver(bench.forger.ack((0, victim._sealer.next_counter)))
         assert bench.closed_with is None
@@ -77,7 +77,7 @@ def test_tr02_an_ack_for_a_counter_left_out_closes() -> None:
 def test_tr02_an_honest_ack_around_the_counter_left_out_is_fine() -> None:
     bench = sending()
     victim = bench.victim
-    victim._bursts_to_skip = 1
+    victim._outgoing.bursts_to_skip = 1
     while not victim._recovery._skipped:
         bench.deliver(bench.forger.ack((0, victim._sealer.next_counter)))
         bench.now += 0.05

@@ -1,0 +1,228 @@
+"""What goes out: the next burst, chosen and sealed.
+
+    first    a datagram of frames: ACK, WINDOW, RESPONSEs, PING, CONTROL    if any of them is due
+    then     a probe of the path MTU                                        if there is more to send
+    then     a burst of CHUNKs: what was lost, then what is new             if window and pace allow
+
+ACK, WINDOW, RESPONSE and PING leave whatever the congestion window says: they are few and small,
+and the peer waits for them. CONTROL goes before CHUNKs, and both keep to window and pace.
+"""
+
+from collections.abc import Callable
+
+from securecp.transport.flight import Record
+from securecp.transport.frames import (
+    CONTROL_OVERHEAD,
+    Close,
+    Control,
+    Frame,
+    Padding,
+    Ping,
+    Response,
+    Window,
+    encode,
+    is_ack_eliciting,
+)
+from securecp.transport.parts import AckItem, ControlItem, Parts, WindowItem
+from securecp.transport.timers import Timer
+from securecp.transport.wire import OVERHEAD
+
+KEEPALIVE = 2.5
+"""Seconds without a datagram that asks for an ACK, after which a PING is due."""
+FRAMES_LIMIT = 16_384
+"""Longest datagram of frames but for probes; only content goes longer."""
+_SKIP_EVERY = 128
+"""Bursts between two counters left out, on average."""
+_BUSY_BURST = 8
+"""Datagrams worth a system call while others are in flight."""
+_PADDING_OVERHEAD = 5
+"""Array, kind and length before the bytes of a PADDING of 256 to 65,535 bytes."""
+
+
+class Outgoing:
+    """The way out of one connection."""
+
+    def __init__(self, parts: Parts, entropy: Callable[[int], bytes]) -> None:
+        self._parts = parts
+        self._entropy = entropy
+        self.bursts_to_skip = self._draw_skip()
+        """Bursts until a counter is left out."""
+
+    def next(self, now: float) -> tuple[memoryview, int] | None:
+        """The next burst and its stride, or None; the bytes are valid until the next call."""
+        data = self._send_frames(now)
+        if data is None:
+            data = self._send_mtu_probe(now)
+        if data is not None:
+            return data, len(data)
+        data = self._send_content(now)
+        return None if data is None else (data, self._parts.mtu.size)
+
+    def close(self, now: float, close: Close) -> memoryview:
+        """A datagram that ends the connection."""
+        ack = self._parts.acks.frame(now)
+        plain = encode(close) if ack is None else encode(ack) + encode(close)
+        return self._parts.sealer.frames(now, plain)
+
+    # frames
+
+    def _send_frames(self, now: float) -> memoryview | None:
+        """One datagram of all frames that are due, if any is."""
+        parts, due = self._parts, self._parts.due
+        if due.probes and not parts.content_out.pending:
+            due.ping = True
+        ack_due = parts.acks.due_at is not None and parts.acks.due_at <= now
+        control_due = self._control_due(now)
+        if not (ack_due or control_due or due):
+            return None
+        frames, items = self._collect(now)
+        plain = b"".join(map(encode, frames))
+        eliciting = is_ack_eliciting(frames)
+        if control_due:
+            length = min(parts.mtu.size, FRAMES_LIMIT) - OVERHEAD - CONTROL_OVERHEAD - len(plain)
+            start, data = parts.control_out.take(length)
+            plain += encode(Control(start, data))
+            items.append(ControlItem(start, start + len(data)))
+            eliciting = True
+        if not eliciting:
+            return parts.sealer.frames(now, plain)
+        return self._send_eliciting(now, plain, tuple(items))
+
+    def _collect(self, now: float) -> tuple[list[Frame], list[object]]:
+        """The small frames that are due, and what to remember of them until they are acked."""
+        parts, due = self._parts, self._parts.due
+        frames: list[Frame] = []
+        items: list[object] = []
+        ack = parts.acks.frame(now)
+        parts.timers.clear(Timer.ACK)
+        if ack is not None:
+            frames.append(ack)
+            items.append(AckItem(ack.ranges[0][0]))
+        if due.window:
+            due.window = False
+            due.advertised = Window(parts.control_in.limit, parts.content_in.limit)
+            frames.append(due.advertised)
+            items.append(WindowItem())
+        frames.extend(map(Response, due.responses))
+        due.responses.clear()
+        if due.ping:
+            due.ping = False
+            frames.append(Ping())
+        return frames, items
+
+    def _control_due(self, now: float) -> bool:
+        parts, controller = self._parts, self._parts.recovery.controller
+        if not parts.control_out.pending:
+            return False
+        if parts.due.probes:
+            return True
+        if parts.recovery.flight.bytes >= controller.window:
+            return False
+        if not parts.pacer.allowed(now, controller.pacing_rate, parts.mtu.size):
+            parts.timers.set_earlier(Timer.PACE, parts.pacer.ready_at)
+            return False
+        return True
+
+    def _send_eliciting(
+        self, now: float, plain: bytes, items: tuple[object, ...], *, probe: int = 0
+    ) -> memoryview:
+        """Seal a datagram of frames that asks for an ACK, and enter it in the ledger."""
+        counter = self._parts.sealer.next_counter
+        data = self._parts.sealer.frames(now, plain)
+        record = Record(counter, 1, len(data), len(data), now)
+        record.items = items
+        record.probe = probe
+        self._enter(now, record)
+        return data
+
+    def _enter(self, now: float, record: Record) -> None:
+        parts = self._parts
+        parts.recovery.sent(record)
+        parts.pacer.on_sent(now, record.size, parts.recovery.controller.pacing_rate)
+        parts.due.probes = max(0, parts.due.probes - record.count)
+        parts.timers.set(Timer.KEEPALIVE, now + KEEPALIVE)
+
+    # path MTU
+
+    def _send_mtu_probe(self, now: float) -> memoryview | None:
+        """A datagram longer than any before, while there is something that could go so long.
+
+        Probes take up to half a window: they must not wait until content leaves room, for it never
+        does, nor may they hold content up (RFC 8899 §3).
+        """
+        parts = self._parts
+        if not (parts.content_out.pending or parts.control_out.pending):
+            return None
+        if not parts.recovery.rtt.sampled:
+            return None
+        size = parts.mtu.probe(now, parts.recovery.controller.window // 2)
+        if size is None:
+            return None
+        ping = encode(Ping())
+        padding = encode(Padding(size - OVERHEAD - len(ping) - _PADDING_OVERHEAD))
+        return self._send_eliciting(now, ping + padding, (), probe=size)
+
+    # content
+
+    def _send_content(self, now: float) -> memoryview | None:
+        """A burst of CHUNKs as long as window, pace and credit allow."""
+        parts, out = self._parts, self._parts.content_out
+        if not out.pending or out.source is None:
+            self._rest()
+            return None
+        stride = parts.mtu.size
+        layout = parts.sealer.layout(stride)
+        count = min(self._allowed(now, stride), len(layout.views))
+        if not count:
+            return None
+        self._skip_now_and_then()
+        start, end = out.take(count * layout.slot_length)
+        length = end - start
+        full, rest = divmod(length, layout.slot_length)
+        slots = layout.slots[:full]
+        if rest:
+            slots.append(layout.slots[full][:rest])
+        out.source.fill(start, slots)
+        counter = parts.sealer.next_counter
+        data = parts.sealer.content(now, stride, start, length)
+        record = Record(counter, len(slots), stride, len(data), now)
+        record.offset, record.length, record.slot = start, length, layout.slot_length
+        self._enter(now, record)
+        return data
+
+    def _rest(self) -> None:
+        """No content may go; unless control waits for window or pace, the path has room left."""
+        recovery = self._parts.recovery
+        recovery.app_limited = not self._parts.control_out.pending
+        if recovery.app_limited:
+            recovery.meter.on_app_limited(recovery.flight.bytes)
+
+    def _allowed(self, now: float, stride: int) -> int:
+        """Datagrams of content that may leave now."""
+        parts, controller = self._parts, self._parts.recovery.controller
+        if parts.due.probes:
+            return parts.due.probes
+        parts.recovery.app_limited = False
+        paced = parts.pacer.allowed(now, controller.pacing_rate, stride)
+        if not paced:
+            parts.timers.set_earlier(Timer.PACE, parts.pacer.ready_at)
+            return 0
+        in_flight = parts.recovery.flight.bytes
+        room = (controller.window - in_flight) // stride
+        if room >= paced:
+            return paced
+        if not in_flight:
+            return max(room, 1)
+        # Less than half a small window would wait for an ACK that the peer may hold back.
+        worthwhile = min(paced, _BUSY_BURST, max(controller.window // (2 * stride), 1))
+        return room if room >= worthwhile else 0
+
+    def _skip_now_and_then(self) -> None:
+        """Leave a counter out, so that an ACK for it exposes a peer that makes them up (TR-02)."""
+        self.bursts_to_skip -= 1
+        if self.bursts_to_skip <= 0:
+            self.bursts_to_skip = self._draw_skip()
+            self._parts.recovery.skipped(self._parts.sealer.skip())
+
+    def _draw_skip(self) -> int:
+        return 1 + int.from_bytes(self._entropy(2)) % (2 * _SKIP_EVERY)
