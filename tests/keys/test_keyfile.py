@@ -313,7 +313,7 @@ def test_cl08_a_damaged_key_file_stays_out_of_the_traceback(path: Path) -> None:
     assert secret[20:40] not in told_with_locals(caught.value)
 
 
-def error_of(work: Callable[[], None]) -> KeysError | None:
+def error_of(work: Callable[[], object]) -> KeysError | None:
     try:
         work()
     except KeysError as error:
