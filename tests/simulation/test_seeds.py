@@ -1,4 +1,4 @@
-"""Five hundred seeds of the whole program, two hundred of the transport alone: all end well."""
+"""Five hundred seeds of the whole program, a hundred of the transport alone: all end well."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from tests.sim.options import LINK_FAULTS, Options, swarm
 from tests.sim.scenario import run
 
 SEEDS = 500
-DIRECT_SEEDS = 200
+DIRECT_SEEDS = 100
 BATCH = 25
 SLOW = 20
 """One seed in this many carries more than 256 KiB."""

@@ -231,6 +231,16 @@ def test_tr08_no_more_content_leaves_than_the_window_allows() -> None:
     assert bench.victim.content_out.acked == 7_000
 
 
+def test_tr08_a_control_window_shut_for_ever_ends_within_its_time() -> None:
+    bench = Bench(control_window=0)
+    bench.victim.write(b"offer")
+    while not bench.victim.closed and bench.now < 400:
+        bench.wait(bench.now + 1)
+        bench.deliver(bench.forger.frames(Ping()))
+        bench.deliver(bench.forger.ack((0, bench.victim._sealer.next_counter)))
+    assert 100 < bench.now < 150
+
+
 def test_tr09_a_reader_that_acknowledges_nothing_costs_a_window_and_some_seconds() -> None:
     bench = sending(1 << 20)
     most = 0
@@ -241,6 +251,15 @@ def test_tr09_a_reader_that_acknowledges_nothing_costs_a_window_and_some_seconds
     assert bench.now < 30
     assert most < 64
     assert bench.bytes_out < 100_000
+
+
+def test_tr09_a_peer_that_never_acknowledges_ends_within_its_time() -> None:
+    bench = Bench()
+    bench.victim.send_content(0, 1 << 20)
+    while not bench.victim.closed and bench.now < 400:
+        bench.wait(bench.now + 1)
+        bench.deliver(bench.forger.frames(Ping()))
+    assert 100 < bench.now < 150
 
 
 # repetition and floods
@@ -276,6 +295,15 @@ def test_tr11_a_flood_that_asks_for_replies_is_answered_sparingly(
         assert len(replies) <= 8
     assert bench.bytes_out <= arrived
     assert bench.closed_with is None
+
+
+def test_tr11_unacknowledged_replies_do_not_pile_up() -> None:
+    bench = Bench(initiator=False)
+    for number in range(2_000):
+        bench.now += 0.01
+        bench.deliver(bench.forger.frames(Challenge(number.to_bytes(8))))
+        bench.wait(bench.now)
+    assert len(bench.victim._recovery.flight) < 100
 
 
 # what ends a connection, and what does not
@@ -490,6 +518,13 @@ def genuine() -> list[bytes]:
         forger.frames(Control(0, b"hello"), Window(1, 2)),
         forger.frames(Close(0, "bye")),
     ]
+
+
+def test_dg01_an_empty_datagram_is_silence() -> None:
+    bench = Bench()
+    before = bench.state()
+    bench.victim.receive(0.0, Burst(RIGHT, memoryview(bytearray()), 0))
+    assert bench.state() == before
 
 
 def test_dg02_every_prefix_and_every_extension_is_silence() -> None:
