@@ -8,19 +8,25 @@ from contextlib import suppress
 from random import Random
 from typing import Any
 
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from keys import bech32, encoding, passphrase
-from keys.errors import MalformedKeyError, PassphraseError
+from keys.contacts import Contacts
+from keys.errors import ContactsError, KeysError, MalformedKeyError, PassphraseError
 from keys.identity import Identity, parse_public
 from keys.secret import Secret
 from securecp import codec
+from securecp.cli.endpoints import split
+from securecp.cli.failures import UsageError
 from securecp.errors import ProtocolError
+from securecp.transfer import messages
 from securecp.transfer.entries import DIRECTORY, FILE, Entries, Entry
 from securecp.transfer.manifest import Manifest, ManifestReader
+from securecp.transfer.receipt import Receipt
 from securecp.transport import frames
-from securecp.transport.wire import Parameters
+from securecp.transport.wire import Burst, Parameters
+from tests.transport.handshakes import ALICE, BOB, World, initiator, place
 
 
 def entropy(count: int) -> bytes:
@@ -65,6 +71,31 @@ FRAMES: list[frames.Frame] = [
     frames.Padding(20),
 ]
 IDENTITY = Identity.generate(entropy)
+MESSAGES: list[messages.Message] = [
+    messages.Offer(bytes(16), 3, 2, 1 << 30, 1, bytes(32)),
+    messages.Accept(),
+    messages.Decline(1, "no"),
+    messages.Digests(0, bytes(64)),
+    messages.Retry((1, 2, 1 << 40)),
+    messages.Restart(7),
+    messages.Failed(7, "gone"),
+    messages.Finished(bytes(32)),
+    messages.Received(1, 1, 5, 1_700_000_000, bytes(32), bytes(32), bytes(64)),
+    messages.Abort(4, "stop"),
+    messages.Again(7),
+]
+RECEIPT = Receipt(bytes(32), bytes(32), bytes(16), bytes(32), bytes(32), 1, 0, 5, 9)
+CONTACTS = f"""\
+version = 1
+
+[contacts.alice]
+key = "{IDENTITY.public}"
+accept = "always"
+endpoints = ["192.0.2.1:4400"]
+
+[groups]
+family = ["alice"]
+"""
 SEALED = passphrase.seal(Secret("AGE-SECRET-KEY-PQ-1"), Secret("open"), entropy, work_factor=1)
 
 
@@ -133,3 +164,40 @@ def test_kc03_sealed_keys(data: bytes) -> None:
         opened = passphrase.open_sealed(data, Secret("open"), largest_work_factor=2)
         assert data == SEALED
         assert opened == Secret("AGE-SECRET-KEY-PQ-1")
+
+
+@given(any_bytes(*map(messages.encode, MESSAGES)))
+def test_dg11_messages(data: bytes) -> None:
+    with suppress(ProtocolError):
+        assert messages.encode(messages.parse(data)) == data
+
+
+@given(any_bytes(RECEIPT.encode()))
+def test_dg11_receipts(data: bytes) -> None:
+    with suppress(ProtocolError):
+        assert Receipt.parse(data).encode() == data
+
+
+@given(any_text(CONTACTS))
+def test_kc08_contacts(text: str) -> None:
+    with suppress(KeysError):
+        assert len(Contacts.parse(text)) <= 1
+    with suppress(ContactsError):
+        Contacts.parse(text, own=IDENTITY.public)
+
+
+@given(any_text("192.0.2.1:4400", "[2001:db8::1]:4400", "host.example:1"))
+def test_cl10_endpoints(text: str) -> None:
+    with suppress(UsageError):
+        host, port = split(text)
+        assert host
+        assert 0 <= port <= 65_535
+
+
+@given(any_bytes(*initiator(ALICE, BOB).hello()), st.integers(1, 1500))
+@settings(max_examples=60)
+def test_dg02_whatever_a_socket_hands_us(data: bytes, stride: int) -> None:
+    node = World().add(BOB)
+    node.exchange.receive(0.0, Burst(place(9), memoryview(bytearray(data)), stride))
+    assert not node.connected
+    assert node.exchange.events() == []
