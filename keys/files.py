@@ -24,7 +24,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from errno import EBADF, ELOOP, EMLINK, ENOSYS, ENOTSUP, EPERM
+from errno import ELOOP, EMLINK, ENOSYS, ENOTSUP, EPERM
 from pathlib import Path
 from typing import Self
 
@@ -269,8 +269,6 @@ else:
         except BlockingIOError:
             return False
         except OSError as error:
-            if error.errno == EBADF:
-                raise
             raise FileFailedError(f"this file system cannot lock: {error.strerror}") from error
         return True
 

@@ -5,7 +5,7 @@ import signal
 import stat
 from collections.abc import Callable
 from datetime import UTC, datetime
-from errno import EDQUOT, EIO, ENOSPC, EPERM, EROFS
+from errno import EDQUOT, EIO, ENOLCK, ENOSPC, EPERM, EROFS
 from pathlib import Path
 
 import pytest
@@ -220,6 +220,33 @@ def test_kc01_without_hard_links_an_identity_is_still_not_overwritten(
     assert keyfile.load(path) == ALICE
 
 
+def test_a_home_deep_below_what_exists_is_made(tmp_path: Path) -> None:
+    path = tmp_path / "one" / "two" / "three" / "identity.key"
+    keyfile.create(path, ALICE)
+    assert keyfile.load(path) == ALICE
+    assert mode(path.parent) == 0o700
+
+
+def test_kc02_nothing_is_written_where_nothing_can_be_locked(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_locks(descriptor: int, operation: int) -> None:
+        raise OSError(ENOLCK, os.strerror(ENOLCK))
+
+    monkeypatch.setattr("fcntl.flock", no_locks)
+    with pytest.raises(FileFailedError, match="cannot lock"):
+        keyfile.create(path, ALICE)
+    assert not path.exists()
+
+
+def test_an_armored_file_is_told_from_a_damaged_one(path: Path) -> None:
+    keyfile.create(path, ALICE)
+    path.write_bytes(BAD_CONTENT["armor"])
+    with pytest.raises(KeyFileError, match="armored") as caught:
+        keyfile.load(path)
+    assert "age -d" in caught.value.hint
+
+
 def test_a_missing_identity_names_the_command_that_makes_one(path: Path) -> None:
     for _ in range(2):
         with pytest.raises(KeyFileError, match="no identity") as caught:
@@ -377,6 +404,15 @@ def test_kc02_an_error_at_each_call_is_told_and_leaves_the_old_or_the_new(
             assert isinstance(error, FileFailedError)
             assert os.strerror(errno) in error.message
             assert error.exit_code == 1
+        if set(faulty.log[step - 1 : step]) & {
+            "open",
+            "fchmod",
+            "write",
+            "fsync",
+            "link",
+            "replace",
+        }:
+            assert error is not None
         found = keyfile.load(path) if path.exists() else None
         assert found in ((ALICE, BOB) if there_before else (None, BOB))
         assert error is not None or found == BOB
