@@ -13,7 +13,10 @@ from tests.transport.handshakes import (
     PARAMETERS,
     Confirming,
     World,
+    give,
     identity,
+    initiator,
+    listener,
     only,
     pair,
     place,
@@ -216,3 +219,26 @@ def test_dg08_the_responder_draws_again_too_for_calls_half_open_and_sessions() -
     world.call(eve, bob)
     world.run(2.0)
     assert bob.connected[1].keys.our_index == 0x07070707
+
+
+def test_dg08_half_open_handshakes_share_no_index() -> None:
+    node = listener((ALICE, EVE))
+    draws = iter([b"\7\7\7\7", b"\7\7\7\7", b"\7\7\7\7", b"\1\1\1\1"])
+    other = seeded("rest")
+    for caller in (ALICE, EVE):
+        hello_a, hello_b = initiator(caller).hello()
+        give(node, place(caller), hello_a, 0.0)
+        node.exchange._entropy = lambda n: next(draws) if n == 4 else other(n)
+        (reply,) = give(node, place(caller), hello_b, 0.0)
+        assert reply[4:8] == (b"\7\7\7\7" if caller == ALICE else b"\1\1\1\1")
+
+
+def test_a_caller_is_connected_by_authentic_data_only() -> None:
+    world, alice, bob = pair()
+    world.route = lambda flight: [] if flight.data[0] == DATA else [flight]
+    world.call(alice, bob)
+    world.run(0.1)
+    index = alice.channels[0].index.to_bytes(4, "big")
+    forged = bytes([DATA, 0, 0, 0]) + index + bytes(40)
+    assert give(alice, bob.endpoint, forged, 0.1) == []
+    assert not alice.exchange.events()
