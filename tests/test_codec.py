@@ -303,6 +303,12 @@ def test_values_stand_one_after_another() -> None:
         codec.decode(b"\x01\x02")
 
 
+def test_dg10_values_one_after_another_are_counted() -> None:
+    assert codec.decode_all(b"\x01" * 3, most=3) == [1, 1, 1]
+    with pytest.raises(ProtocolError, match="more than 3"):
+        codec.decode_all(b"\x01" * 3 + b"\xc1", most=3)
+
+
 def test_what_we_cannot_encode_is_our_bug() -> None:
     for value in (object(), {1, 2}, 2**64):
         with pytest.raises((TypeError, OverflowError)):
