@@ -7,8 +7,9 @@ the socket does not take is kept and offered again before the machine is asked f
 """
 
 import contextlib
-import os
 import select
+import socket
+import threading
 import time
 from collections.abc import Callable
 from typing import Protocol
@@ -36,25 +37,28 @@ class Driver:
     """Runs a machine on a socket until it is done; `notify` may be called from any thread."""
 
     def __init__(
-        self, socket: UdpSocket, machine: Machine, clock: Callable[[], float] = time.monotonic
+        self, udp: UdpSocket, machine: Machine, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self._socket = socket
+        self._udp = udp
         self._machine = machine
         self._clock = clock
         self._unsent: Burst | None = None
-        self._bell, self._rope = os.pipe()
-        os.set_blocking(self._bell, False)
-        os.set_blocking(self._rope, False)
+        # A pair of sockets and not a pipe: `select` takes them on every system.
+        self._bell, self._rope = socket.socketpair()
+        self._bell.setblocking(False)
+        self._rope.setblocking(False)
+        self._lock = threading.Lock()
 
     def notify(self) -> None:
-        """Make the loop turn once, now."""
-        with contextlib.suppress(BlockingIOError):
-            os.write(self._rope, b"!")
+        """Make the loop turn once, now; after `close` it is too late, and nothing happens."""
+        with self._lock, contextlib.suppress(OSError):
+            self._rope.send(b"!")
 
     def close(self) -> None:
         """Give back what the loop holds; the socket is its owner's."""
-        os.close(self._bell)
-        os.close(self._rope)
+        with self._lock:
+            self._bell.close()
+            self._rope.close()
 
     def run(self, done: Callable[[], bool]) -> None:
         """Turn until `done()`, which is asked once a turn."""
@@ -74,7 +78,7 @@ class Driver:
 
     def _turn(self) -> bool:
         """One turn; True if there is certainly more to do at once."""
-        machine, receive = self._machine, self._socket.receive
+        machine, receive = self._machine, self._udp.receive
         now = self._clock()
         reads = 0
         while reads < READS and (burst := receive()) is not None:
@@ -92,19 +96,18 @@ class Driver:
             burst = self._unsent or self._machine.transmit(self._clock())
             if burst is None:
                 return False
-            if not self._socket.send(burst):
-                self._unsent = burst
+            self._unsent = self._udp.send(burst)
+            if self._unsent is not None:
                 return False
-            self._unsent = None
         return True
 
     def _sleep(self) -> None:
         deadline = self._machine.deadline()
         now = self._clock()
         timeout = LONGEST_SLEEP if deadline is None else min(deadline - now, LONGEST_SLEEP)
-        writers = [self._socket] if self._unsent is not None else []
-        bell = self._bell
-        ready, _, _ = select.select([self._socket.fileno(), bell], writers, [], max(timeout, 0.0))
-        if bell in ready:
+        writers = [self._udp] if self._unsent is not None else []
+        readers = [self._udp.fileno(), self._bell.fileno()]
+        ready, _, _ = select.select(readers, writers, [], max(timeout, 0.0))
+        if self._bell.fileno() in ready:
             with contextlib.suppress(BlockingIOError):
-                os.read(self._bell, 4096)
+                self._bell.recv(4096)

@@ -4,7 +4,8 @@
     receive    recvmsg_into with UDP_GRO: the kernel lays datagrams of one flow together (Linux 5.0)
 
 Nothing here knows what is in a datagram. Errors of the network are losses, never exceptions: what
-ICMP tells us can be forged (DG-16), and what a full buffer tells us is for later (TR-22).
+ICMP tells us can be forged (DG-16), and what did not leave is sent again as anything lost (TR-22).
+Only a full socket is no loss: then `send` gives back what is left, and `select` says when.
 """
 
 import contextlib
@@ -29,8 +30,10 @@ _LINUX = sys.platform.startswith("linux")
 _SEGMENT = struct.Struct("=H")
 _GRO = struct.Struct("=i")
 
-_TRANSIENT = {errno.EAGAIN, errno.EWOULDBLOCK, errno.ENOBUFS, errno.ENOMEM, errno.EINTR}
+_FULL = {errno.EAGAIN, errno.EWOULDBLOCK, errno.EINTR}
+"""Not ENOBUFS and ENOMEM: the socket stays writable all the while, so waiting would be spinning."""
 _NO_SEGMENTATION = {errno.EINVAL, errno.EIO, errno.EOPNOTSUPP, errno.ENOPROTOOPT}
+"""EIO: the device cannot compute checksums. EINVAL: an old kernel, or a stride beyond its MTU."""
 
 
 class UdpSocket:
@@ -56,6 +59,8 @@ class UdpSocket:
         self._views: dict[int, memoryview] = {}
         self.errors = 0
         """Sends that the system refused for good: counted as losses."""
+        self.too_long = 0
+        """Those of them that were longer than the interface carries."""
 
     def _never_fragment(self, family: socket.AddressFamily) -> None:
         """Path MTU is ours to find; a datagram too long for the interface must fail, not split."""
@@ -93,7 +98,7 @@ class UdpSocket:
             try:
                 return self._read()
             except OSError as error:
-                if error.errno in _TRANSIENT:
+                if error.errno in _FULL:
                     return None
                 # An ICMP error of an earlier send: reading has cleared it, so once more.
         return None
@@ -115,35 +120,41 @@ class UdpSocket:
             view = self._views[length] = self._buffer[:length]
         return view
 
-    def send(self, burst: Burst) -> bool:
-        """Send all of it; False if the socket is full: keep the burst and try it again later."""
+    def send(self, burst: Burst) -> Burst | None:
+        """Send it; if the socket is full, what is left: try that again once it is writable."""
         if self.segmentation and len(burst.data) > burst.stride:
             return self._send_segmented(burst)
         return self._send_singly(burst)
 
-    def _send_segmented(self, burst: Burst) -> bool:
+    def _send_segmented(self, burst: Burst) -> Burst | None:
         segment = (socket.IPPROTO_UDP, UDP_SEGMENT, _SEGMENT.pack(burst.stride))
         try:
             self._socket.sendmsg([burst.data], [segment], 0, burst.endpoint)
         except OSError as error:
-            if error.errno in _TRANSIENT:
-                return False
+            if error.errno in _FULL:
+                return burst
             if error.errno in _NO_SEGMENTATION:
-                self.segmentation = False
-                return self._send_singly(burst)
+                return self._send_unsegmented(burst)
             self.errors += 1
-        return True
+        return None
 
-    def _send_singly(self, burst: Burst) -> bool:
-        """One call a datagram; where the socket fills up half-way the rest counts as lost."""
-        for at in range(0, len(burst.data), burst.stride):
+    def _send_unsegmented(self, burst: Burst) -> Burst | None:
+        """The kernel refused: for good, unless the datagrams are too long for it singly as well."""
+        self.segmentation = False
+        too_long = self.too_long
+        left = self._send_singly(burst)
+        self.segmentation = self.too_long > too_long
+        return left
+
+    def _send_singly(self, burst: Burst) -> Burst | None:
+        """One call a datagram."""
+        data, stride = burst.data, burst.stride
+        for at in range(0, len(data), stride):
             try:
-                self._socket.sendto(burst.data[at : at + burst.stride], burst.endpoint)
+                self._socket.sendto(data[at : at + stride], burst.endpoint)
             except OSError as error:
-                if error.errno not in _TRANSIENT:
-                    self.errors += 1
-                elif at == 0:
-                    return False
-                else:
-                    break
-        return True
+                if error.errno in _FULL:
+                    return burst._replace(data=data[at:])
+                self.errors += 1
+                self.too_long += error.errno == errno.EMSGSIZE
+        return None

@@ -17,6 +17,7 @@ class Workshop:
         self._notify = notify
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._results: queue.SimpleQueue[tuple[Callable[[Any], None], Any]] = queue.SimpleQueue()
+        self._closed = False
         self._thread = threading.Thread(target=self._work, name="workshop", daemon=True)
         self._thread.start()
 
@@ -35,12 +36,13 @@ class Workshop:
             then(result)
 
     def close(self) -> None:
-        """Stop after the job at hand."""
+        """Stop after the job at hand; those behind it are not begun."""
+        self._closed = True
         self._jobs.put(None)
         self._thread.join()
 
     def _work(self) -> None:
-        while (item := self._jobs.get()) is not None:
+        while (item := self._jobs.get()) is not None and not self._closed:
             self._do(*item)
 
     def _do(self, job: Callable[[], Any], then: Callable[[Any], None]) -> None:

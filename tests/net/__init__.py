@@ -1,0 +1,1 @@
+"""The shell: sockets on loopback, the loop, the threads."""
