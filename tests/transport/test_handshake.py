@@ -383,7 +383,7 @@ for _ in range(2):
 
 
 def test_hs19_forked_workers_draw_different_ephemeral_keys() -> None:
-    """e and e1 of two forks of one process, and the REPLYs both write to one HELLO."""
+    """e and e1 of two forks of one process, and what both write to one HELLO."""
     run = subprocess.run(
         [sys.executable, "-c", FORK], capture_output=True, text=True, check=True, timeout=60
     )
