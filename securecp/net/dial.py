@@ -1,4 +1,4 @@
-"""From a contact to a running session and its end: what `send` and `receive` do (SPEC §8.8).
+"""From a contact to a running session and its end: what `send` and `receive` do (SPEC §8.5, §8.6).
 
 The only place where socket, clock, disk, threads and the cores come together. It says nothing to
 people: events go to `emit`, failures are exceptions of `securecp.errors`.

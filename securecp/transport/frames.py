@@ -83,7 +83,7 @@ class Response(NamedTuple):
 
 
 class Close(NamedTuple):
-    """The end of the connection, with a code of SPEC §6.8 and a reason for people."""
+    """The end of the connection, with a code of SPEC §6.6 and a reason for people."""
 
     code: int
     reason: str

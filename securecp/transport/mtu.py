@@ -1,4 +1,4 @@
-"""How long a datagram this path carries, found out by trying (RFC 8899, DPLPMTUD; SPEC §7.4).
+"""How long a datagram this path carries, found out by trying (RFC 8899, DPLPMTUD; SPEC §7.7).
 
 It starts at 1,200 bytes, which always work, and tries the sizes of common links from small to
 large, two at a time; the first that is lost twice ends the search. A probe that is lost says

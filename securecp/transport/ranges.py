@@ -3,7 +3,7 @@
 It holds content that has arrived, content still to send, counters to acknowledge. Two parallel
 lists of starts and ends, searched by bisection; touching ranges are one range. What a peer can make
 us remember is bounded by `cap`: an add that would exceed it fails before it changes anything, so
-that the caller can drop the datagram as if it had never come (SPEC §5.6).
+that the caller can drop the datagram as if it had never come (SPEC §7.6).
 """
 
 from bisect import bisect_left, bisect_right

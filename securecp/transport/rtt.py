@@ -2,7 +2,7 @@
 
 A sample is our own clock's difference between sending a burst and its acknowledgement. What the
 peer says of its delay is only believed up to the agreed maximum and never below the least RTT seen,
-so it cannot make the estimate smaller than the path (SPEC §5.7).
+so it cannot make the estimate smaller than the path (SPEC §7.3).
 """
 
 GRANULARITY = 0.001
