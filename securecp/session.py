@@ -1,4 +1,4 @@
-"""One meeting with one peer: a connection and a transfer joined, still without I/O (SPEC §8.5, §8.6).
+"""One meeting with one peer: a connection and a transfer joined, without I/O (SPEC §8.5, §8.6).
 
     connection events ─► party.control ─► effects ─► connection, files, workshop
     workshop results  ─► party         ─► outgoing ─► connection.write
