@@ -65,16 +65,18 @@ class Whole:
 
     @property
     def over(self) -> bool:
-        """Whether the sender has its receipt and no session is left.
-
-        A receiver that was killed between publishing and saying so says nothing.
-        """
-        return bool(
-            self.sender.done
-            and (self.receiver.done or self.world.struck["receiver killed"])
+        """Whether both are done and no session is left."""
+        return (
+            self._is_settled(self.sender, self.receiver)
+            and self._is_settled(self.receiver, self.sender)
             and not self.sender.hub.sessions
             and not self.receiver.hub.sessions
         )
+
+    def _is_settled(self, station: Station, other: Station) -> bool:
+        """Who was killed at the end and only waits to be called hears of it no more."""
+        killed = self.world.struck[f"{station.host.name} killed"]
+        return bool(station.done or (killed and other.done and station.call_at is None))
 
     def run(self) -> float:
         """Run to the end: virtual seconds; SimulationError if something does not hold."""
@@ -93,16 +95,19 @@ class Whole:
         return world.clock.now
 
     def _judge(self) -> None:
-        sent = self.sender.done[-1]
-        digests = {done.digest for done in self.receiver.done}
-        if sent.digest not in digests and not self.world.struck["receiver killed"]:
-            raise SimulationError("the sender's digest is none of the receiver's")
-        lost = len(sent.failed)
-        if sent.files + lost != len(self.tree.contents):
-            raise SimulationError(f"{sent.files} files arrived and {lost} failed")
+        killed = self.world.struck["sender killed"] or self.world.struck["receiver killed"]
+        digests = [{done.digest for done in end.done} for end in (self.sender, self.receiver)]
+        if not killed and digests[0] != digests[1]:
+            raise SimulationError("the sender's digest is not the receiver's")
+        if not any(store.published is not None for store in self.stores):
+            raise SimulationError("nothing is published")
         disk = self.options.disk
-        if lost and not (disk.grows or (disk.changes and disk.rots)):
-            raise SimulationError(f"files failed without a cause: {sent.failed}")
+        for sent in self.sender.done:
+            lost = len(sent.failed)
+            if sent.files + lost != len(self.tree.contents):
+                raise SimulationError(f"{sent.files} files arrived and {lost} failed")
+            if lost and not (disk.grows or (disk.changes and disk.rots)):
+                raise SimulationError(f"files failed without a cause: {sent.failed}")
 
     def _start_sender(self, faults: DiskFaults) -> SendStation:
         ours, theirs = self._identities

@@ -57,7 +57,8 @@ def test_behaves_like_a_set_of_integers(done: list[Operation], start: int, lengt
     span = set(range(start, start + length))
     assert ranges.covers(start, start + length) == (span <= model)
     assert ranges.missing(start, start + length) == runs(span - model)
-    assert (start in ranges) == (start in model)
+    assert [value for value in range(90) if value in ranges] == sorted(model)
+    assert all(ranges.covers(at, at) and not ranges.missing(at, at) for at in range(90))
     assert ranges.descending(3) == runs(model)[::-1][:3]
     assert ranges == RangeSet(runs(model))
     if model:
