@@ -1,0 +1,127 @@
+"""What we acknowledge, and when."""
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from securecp.transport.acks import MAX_DELAY, Acks
+from securecp.transport.frames import ACK_RANGES, DELAY_LIMIT, encode, parse
+
+
+def named(acks: Acks, now: float = 0.0) -> set[int]:
+    ack = acks.frame(now)
+    assert ack is not None
+    return {counter for start, end in ack.ranges for counter in range(start, end)}
+
+
+@settings(max_examples=200)
+@given(
+    st.lists(
+        st.lists(st.tuples(st.integers(0, 400), st.integers(1, 20)), min_size=1, max_size=4),
+        min_size=1,
+        max_size=30,
+    )
+)
+def test_tr01_it_never_names_what_has_not_come(steps: list[list[tuple[int, int]]]) -> None:
+    """What it names has come; the newest 32 runs are always named; every ACK can be sent."""
+    acks, come = Acks(), set[int]()
+    for number, step in enumerate(steps):
+        counters = [(start, start + length) for start, length in step]
+        acks.note(float(number), counters, eliciting=True)
+        come |= {counter for start, end in counters for counter in range(start, end)}
+        ack = acks.frame(float(number))
+        assert ack is not None
+        assert parse(encode(ack)) == [ack]
+        assert 1 <= len(ack.ranges) <= ACK_RANGES
+        said = {counter for start, end in ack.ranges for counter in range(start, end)}
+        assert said <= come
+        assert max(said) == max(come)
+        assert said == {counter for counter in come if counter >= min(said)}
+        assert len(acks._received) <= 2 * ACK_RANGES
+
+
+def test_nothing_is_said_before_anything_came() -> None:
+    assert Acks().frame(0.0) is None
+    assert Acks().due_at is None
+
+
+def test_the_second_datagram_makes_an_ack_due_at_once() -> None:
+    acks = Acks()
+    acks.note(1.0, [(0, 1)], eliciting=True)
+    assert acks.due_at == 1.0 + MAX_DELAY
+    acks.note(1.001, [(1, 2)], eliciting=True)
+    assert acks.due_at == 1.001
+    acks.frame(1.001)
+    assert acks.due_at is None
+
+
+def test_a_burst_makes_an_ack_due_at_once() -> None:
+    acks = Acks()
+    acks.note(1.0, [(0, 64)], eliciting=True)
+    assert acks.due_at == 1.0
+
+
+def test_a_gap_and_its_filling_make_an_ack_due_at_once() -> None:
+    acks = Acks()
+    acks.note(0.0, [(0, 2)], eliciting=True)
+    acks.frame(0.0)
+    acks.note(1.0, [(3, 4)], eliciting=True)
+    assert acks.due_at == 1.0
+    acks.frame(1.0)
+    acks.note(2.0, [(2, 3)], eliciting=True)
+    assert acks.due_at == 2.0
+
+
+def test_what_asks_for_no_ack_gets_none() -> None:
+    """Two peers that only acknowledge each other fall silent."""
+    acks = Acks()
+    for number in range(100):
+        acks.note(float(number), [(2 * number, 2 * number + 1)], eliciting=False)
+        assert acks.due_at is None
+    assert 198 in named(acks)
+
+
+def test_an_ack_that_is_due_is_not_put_off() -> None:
+    acks = Acks()
+    acks.note(1.0, [(0, 1)], eliciting=True)
+    acks.note(1.02, [(1, 2)], eliciting=False)
+    assert acks.due_at == 1.0 + MAX_DELAY
+
+
+def test_the_delay_is_that_of_the_largest() -> None:
+    acks = Acks()
+    acks.note(1.0, [(5, 6)], eliciting=True)
+    acks.note(1.5, [(3, 4)], eliciting=True)
+    ack = acks.frame(1.75)
+    assert ack is not None
+    assert ack.delay == 750_000
+    acks.note(9.0, [(6, 7)], eliciting=True)
+    late, early = acks.frame(1e9), acks.frame(8.0)
+    assert late is not None
+    assert early is not None
+    assert (late.delay, early.delay) == (DELAY_LIMIT - 1, 0)
+
+
+def test_what_the_peer_knows_is_said_no_more() -> None:
+    acks = Acks()
+    acks.note(0.0, [(0, 2), (4, 6), (8, 10)], eliciting=True)
+    acks.known(8)
+    assert named(acks) == {8, 9}
+    acks.note(0.0, [(12, 13)], eliciting=True)
+    assert named(acks) == {8, 9, 12}
+
+
+def test_the_newest_is_always_said_whatever_the_peer_knows() -> None:
+    acks = Acks()
+    acks.note(0.0, [(0, 2), (4, 6)], eliciting=True)
+    acks.known(1 << 40)
+    assert named(acks) == {4, 5}
+    acks.known(1 << 40)
+    assert named(acks) == {4, 5}
+
+
+def test_tr03_gaps_without_end_cost_64_ranges() -> None:
+    acks = Acks()
+    for counter in range(0, 20_000, 2):
+        acks.note(0.0, [(counter, counter + 1)], eliciting=True)
+        assert len(acks._received) <= 2 * ACK_RANGES
+    assert len(named(acks)) == ACK_RANGES
