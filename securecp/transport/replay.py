@@ -36,10 +36,13 @@ class ReplayWindow:
         """
         if first >= self._next:
             return True
+        # Below what is marked, a run that reaches past it holds the counter that was marked last.
+        if first + count > self._next:
+            return False
         if first < self._next - self._size:
             return False
         begin = first % self._size
-        end = begin + min(count, self._next - first)
+        end = begin + count
         if self._ring.find(1, begin, end) >= 0:
             return False
         return end <= self._size or self._ring.find(1, 0, end - self._size) < 0

@@ -5,6 +5,8 @@ from tests.sabotage.edit import Edit
 REPLAY = "tests/transport/test_replay.py"
 RTT = "tests/transport/test_rtt.py"
 ATTACKS = "tests/simulation/test_transport_attacks.py"
+DATAGRAMS = "tests/simulation/test_transport_datagrams.py"
+ENDINGS = "tests/simulation/test_transport_endings.py"
 CODEC = "tests/test_codec.py"
 REFUSALS = "tests/transport/test_refusals.py"
 
@@ -70,21 +72,21 @@ EDITS = (
         "securecp/transport/seal.py",
         "            except InvalidTag:\n                self._accept(opened, run, counter)",
         ("            except InvalidTag:\n                self._accept(opened, run, counter + 1)"),
-        (f"{ATTACKS}::test_dg07_garbage_with_a_live_index_moves_nothing",),
+        (f"{DATAGRAMS}::test_dg07_garbage_with_a_live_index_moves_nothing",),
     ),
     Edit(
         "a peer may change keys as often as it likes",
         "securecp/transport/seal.py",
         "if early and now - self._phase_since < EARLIEST_PHASE_SECONDS:",
         "if early and now < 0:",
-        (f"{ATTACKS}::test_tr18_a_storm_of_key_changes_is_dropped",),
+        (f"{ENDINGS}::test_tr18_a_storm_of_key_changes_is_dropped",),
     ),
     Edit(
         "an old key lives for ever",
         "securecp/transport/seal.py",
         "        if now >= self._previous_until:\n            self._previous = None\n",
         "",
-        (f"{ATTACKS}::test_tr18_the_old_key_lives_for_three_round_trips",),
+        (f"{ENDINGS}::test_tr18_the_old_key_lives_for_three_round_trips",),
     ),
     Edit(
         "an ACK may name what was never sent",
@@ -195,14 +197,14 @@ EDITS = (
         "securecp/transport/incoming.py",
         "frame.reason, remote=True))\n                    return\n",
         "frame.reason, remote=True))\n",
-        (f"{ATTACKS}::test_tr17_frames_after_a_close_in_the_same_datagram_are_not_acted_on",),
+        (f"{ENDINGS}::test_tr17_frames_after_a_close_in_the_same_datagram_are_not_acted_on",),
     ),
     Edit(
         "a closed connection takes datagrams",
         "securecp/transport/connection.py",
         "        if self.closed:\n            return\n        opened =",
         "        opened =",
-        (f"{ATTACKS}::test_tr17_a_close_counts_once_and_nothing_revives",),
+        (f"{ENDINGS}::test_tr17_a_close_counts_once_and_nothing_revives",),
     ),
     Edit(
         "garbage confirms a session",
@@ -210,8 +212,8 @@ EDITS = (
         ("        if not opened.counters:\n            return\n        self.established = True\n"),
         ("        self.established = True\n        if not opened.counters:\n            return\n"),
         (
-            f"{ATTACKS}::test_dg07_garbage_with_a_live_index_moves_nothing",
-            f"{ATTACKS}::test_dg02_any_bytes_are_silence",
+            f"{DATAGRAMS}::test_dg07_garbage_with_a_live_index_moves_nothing",
+            f"{DATAGRAMS}::test_dg02_any_bytes_are_silence",
         ),
     ),
     Edit(
@@ -222,7 +224,7 @@ EDITS = (
             "self._end()\n                    return\n"
         ),
         "                    pass\n",
-        (f"{ATTACKS}::test_tr15_a_peer_that_has_gone_is_found_by_silence",),
+        (f"{ENDINGS}::test_tr15_a_peer_that_has_gone_is_found_by_silence",),
     ),
     Edit(
         "a peer that never speaks is never given up",

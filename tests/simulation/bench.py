@@ -4,7 +4,7 @@ from random import Random
 from typing import Any
 
 from securecp.transport.connection import Closed, Connection, ConnectionEvent
-from securecp.transport.frames import Frame, parse
+from securecp.transport.frames import Frame, Ping, parse
 from securecp.transport.seal import Opener
 from securecp.transport.wire import Burst
 from tests.sim.ends import Content
@@ -96,3 +96,20 @@ class Bench:
             "established": victim.established,
             "closed": victim.closed,
         }
+
+
+def sending(size: int = 200_000) -> Bench:
+    """A victim that has sent its first datagrams of content."""
+    bench = Bench()
+    bench.drain()
+    bench.deliver(bench.forger.frames(Ping()))
+    bench.victim.send_content(0, size)
+    bench.drain()
+    return bench
+
+
+def accepted(bench: Bench, datagram: bytes) -> bool:
+    """Whether the victim takes this datagram for genuine and new."""
+    before = bench.victim._opener._replay.next
+    bench.deliver(datagram)
+    return bench.victim._opener._replay.next > before

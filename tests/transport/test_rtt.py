@@ -13,6 +13,13 @@ def test_the_first_sample_replaces_the_guess() -> None:
     assert (rtt.latest, rtt.smoothed, rtt.variance, rtt.minimum) == (0.1, 0.1, 0.05, 0.1)
 
 
+def test_before_the_first_sample_a_third_of_a_second_is_assumed() -> None:
+    rtt = Rtt()
+    assert not rtt.sampled
+    assert (rtt.latest, rtt.smoothed) == (0.333, 0.333)
+    assert rtt.pto(0.025) == pytest.approx(0.333 + 4 * 0.333 / 2 + 0.025)
+
+
 def test_smoothing_follows_rfc_9002() -> None:
     rtt = Rtt()
     rtt.update(1.0, 0.1, 0.0, 0.025)
