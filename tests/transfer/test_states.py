@@ -676,6 +676,34 @@ def test_work_for_the_disk_ends_with_an_abort() -> None:
     assert receiver.effects() == [] and heard(receiver) == []
 
 
+def test_publishing_that_has_not_begun_ends_with_an_abort() -> None:
+    receiver = ready()
+    tell(receiver, m.Digests(0, digests()))
+    receiver.stored(0, 23)
+    verify_all(receiver)
+    tell(receiver, m.Finished(content_digest()))
+    assert receiver.state is receiving.State.PUBLISHING
+    receiver.abort(4, "stop")
+    assert receiver.effects() == []
+
+
+def test_a_file_that_failed_is_not_sent_again() -> None:
+    sender = finished()
+    tell(sender, m.Retry((0,)))
+    sender.fail(1, "gone")
+    tell(sender, m.Again(1))
+    assert [e for e in sender.effects() if not isinstance(e, fx.RestartSource)] == []
+    assert heard(sender)[-1] == m.Finished(content_digest(failed=(1,)))
+
+
+@pytest.mark.parametrize(("failed", "left"), [(1, {2}), (2, {1})])
+def test_a_file_that_failed_is_not_digested(failed: int, left: set[int]) -> None:
+    sender = sending_all()
+    sender.fail(failed, "gone")
+    work = [e for e in sender.effects() if isinstance(e, fx.DigestChunks)]
+    assert {chunk.entry for effect in work for chunk in effect.chunks} == left
+
+
 def test_late_answers_of_the_worker_are_nothing_after_an_abort() -> None:
     sender = sending_all()
     sender.effects()
