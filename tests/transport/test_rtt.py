@@ -85,6 +85,39 @@ def test_the_minimum_forgets_a_path_that_has_become_longer() -> None:
     assert rtt.minimum == 0.2
 
 
+@settings(derandomize=True, max_examples=100, deadline=None)
+@given(st.lists(st.tuples(st.floats(0.01, 9.0), st.floats(0.001, 3.0)), min_size=1, max_size=40))
+def test_the_minimum_is_that_of_the_last_ten_to_twenty_seconds(
+    samples: list[tuple[float, float]],
+) -> None:
+    rtt, now, seen = Rtt(), 1_000.0, list[tuple[float, float]]()
+    for pause, sample in samples:
+        now += pause
+        rtt.update(now, sample, 0.0, 0.0)
+        seen.append((now, sample))
+        short = min(value for at, value in seen if at >= now - MINIMUM_LIFE)
+        # A period ends with the first sample after it: at most one pause late.
+        long = min(value for at, value in seen if at >= now - 2 * MINIMUM_LIFE - 9.0)
+        assert long <= rtt.minimum <= short
+
+
+def test_the_minimum_forgets_within_two_periods() -> None:
+    rtt = Rtt()
+    rtt.update(1_000.0, 0.01, 0.0, 0.0)
+    forgotten = 0
+    while rtt.minimum == 0.01:
+        forgotten += 1
+        rtt.update(1_000.0 + forgotten, 0.2, 0.0, 0.0)
+    assert MINIMUM_LIFE < forgotten <= 2 * MINIMUM_LIFE + 3
+
+
+def test_a_delay_that_leads_exactly_to_the_minimum_is_taken_off() -> None:
+    rtt = Rtt()
+    rtt.update(1.0, 0.25, 0.0, 0.025)
+    rtt.update(1.1, 0.5, 0.25, 0.25)
+    assert rtt.smoothed == 0.25
+
+
 def test_the_time_threshold_is_nine_eighths_of_the_rtt() -> None:
     rtt = Rtt()
     rtt.update(0.0, 0.08, 0.0, 0.0)
