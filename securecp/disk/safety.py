@@ -14,6 +14,8 @@ _SYSTEM = (
     *("/Applications", "/Library", "/System", "/private/etc", "/private/var/db"),
     *("C:/Windows", "C:/Program Files", "C:/Program Files (x86)", "C:/ProgramData"),
 )
+_MEMORY = PurePath("/dev/shm")
+"""Anybody's files in memory: folders in it are ordinary ones, it alone is not."""
 _OBEYED_IN_HOME = ("bin", "Library", "AppData", "Applications")
 
 
@@ -29,6 +31,8 @@ def objection(destination: PurePath, home: PurePath) -> str:
         return "it holds other people's homes or the whole system"
     if destination.is_relative_to(home):
         return _objection_in_home(destination.relative_to(home).parts)
+    if _MEMORY in destination.parents:
+        return ""
     for place in _SYSTEM:
         if destination.is_relative_to(PurePath(place)):
             return f"{place} belongs to the system"

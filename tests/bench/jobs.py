@@ -153,6 +153,9 @@ def run(peer: Peer, job: Job, logs: Path, patience: float) -> Result:
 
     try:
         return _run(peer, job, start, patience)
+    except TimeoutError as error:
+        words = " | ".join(process.words() for process in started)
+        return Result(0.0, Usage(), Usage(), f"{error}: {words}")
     finally:
         for process in started:
             process.abandon()

@@ -47,7 +47,14 @@ def test_fs13_home_and_system_folders_are_refused(place: str) -> None:
             "/mnt/disk",
             "/media/ann/usb",
         ),
-        *("/data/in", "/var/tmp/x", "/var/folders/ab/T/x", "/home/ben/in", "/etcetera"),
+        *(
+            "/data/in",
+            "/var/tmp/x",
+            "/var/folders/ab/T/x",
+            "/home/ben/in",
+            "/etcetera",
+            "/dev/shm/x",
+        ),
     ],
 )
 def test_fs13_ordinary_folders_are_fine(place: str) -> None:
