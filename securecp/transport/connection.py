@@ -174,7 +174,9 @@ class Connection:
     def close(self, code: int = CLOSE_DONE, reason: str = "") -> None:
         """Tell the peer that this is the end; closed once that has been transmitted."""
         if self._close is None and not self.closed:
-            self._close = Close(code, reason[:REASON_LENGTH])
+            # A file name in it may hold what is no text.
+            text = reason.encode(errors="replace").decode()
+            self._close = Close(code, text[:REASON_LENGTH])
             self._close_copies = CLOSE_COPIES
 
     def events(self) -> list[ConnectionEvent]:
