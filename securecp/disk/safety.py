@@ -14,7 +14,7 @@ _SYSTEM = (
     *("/Applications", "/Library", "/System", "/private/etc", "/private/var/db"),
     *("C:/Windows", "C:/Program Files", "C:/Program Files (x86)", "C:/ProgramData"),
 )
-_MEMORY = PurePath("/dev/shm")
+_MEMORY = PurePath("/dev/shm")  # noqa: S108
 """Anybody's files in memory: folders in it are ordinary ones, it alone is not."""
 _OBEYED_IN_HOME = ("bin", "Library", "AppData", "Applications")
 
