@@ -20,6 +20,8 @@ from securecp.transport.wire import Burst
 READS = 32
 WRITES = 16
 LONGEST_SLEEP = 1.0
+FULL_SLEEP = 0.001
+"""Least seconds to wait for a full socket, unless something comes or it takes more."""
 
 
 class Machine(Protocol):
@@ -105,9 +107,11 @@ class Driver:
         deadline = self._machine.deadline()
         now = self._clock()
         timeout = LONGEST_SLEEP if deadline is None else min(deadline - now, LONGEST_SLEEP)
+        # With a full socket, what is overdue may be just what cannot leave: that is no haste.
+        least = FULL_SLEEP if self._unsent is not None else 0.0
         writers = [self._udp] if self._unsent is not None else []
         readers = [self._udp.fileno(), self._bell.fileno()]
-        ready, _, _ = select.select(readers, writers, [], max(timeout, 0.0))
+        ready, _, _ = select.select(readers, writers, [], max(timeout, least))
         if self._bell.fileno() in ready:
             with contextlib.suppress(BlockingIOError):
                 self._bell.recv(4096)

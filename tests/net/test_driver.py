@@ -173,6 +173,26 @@ def test_a_full_socket_is_waited_for_and_not_polled(
     assert waits == [(1, module.LONGEST_SLEEP)] * 4
 
 
+def test_a_full_socket_is_not_polled_for_what_only_sending_settles(
+    rigs: Callable[..., Rig], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A datagram that is due stays due until it has left."""
+    waits: list[float] = []
+
+    def wait(*arguments: Any) -> tuple[list[int], list[int], list[int]]:
+        waits.append(arguments[3])
+        return [], [], []
+
+    monkeypatch.setattr(select, "select", wait)
+    machine = Script(*pieces(b"stuck"))
+    machine.on_turn = lambda: setattr(machine, "due", -1.0)
+    rig = rigs(machine)
+    rig.udp.taken.extend([0] * 5)
+    rig.turn(4)
+    assert waits
+    assert set(waits) == {module.FULL_SLEEP}
+
+
 def test_it_sleeps_until_the_deadline_and_no_longer(
     rigs: Callable[..., Rig], monkeypatch: pytest.MonkeyPatch
 ) -> None:
