@@ -151,13 +151,41 @@ def test_fast_convergence_gives_way_to_newcomers() -> None:
     assert cubic.window / SIZE == pytest.approx(plateau, rel=0.05)
 
 
-def test_on_short_paths_it_grows_no_slower_than_reno() -> None:
+def test_on_short_paths_it_grows_as_reno_would() -> None:
+    """By alpha = 0.53 datagrams a round trip up to the former window, then by one (§4.3)."""
     cubic = avoidance(20, 0.0)
     now = 0.0
     for _ in range(100):
         now += 0.0051
         acked(cubic, now, cubic.window, value=0.005)
-    assert cubic.window / SIZE > 14 + 100 * 0.5
+    assert cubic.window / SIZE == pytest.approx(20 + 100 - 6 / 0.529, rel=0.02)
+
+
+def test_the_window_grows_by_half_at_most_in_a_round_trip() -> None:
+    cubic = avoidance(100, 1.0)
+    acked(cubic, 1.2, SIZE)
+    before = cubic.window
+    acked(cubic, 500.0, before)
+    assert cubic.window == pytest.approx(1.5 * before, rel=0.001)
+
+
+def test_slow_start_that_ends_by_itself_is_over() -> None:
+    """The RTT grows round by round: the growth becomes a quarter, then that of the curve."""
+    cubic, growths = Cubic(SIZE), []
+    now = 1.0
+    for number in range(14):
+        value = 0.05 + 0.012 * max(0, number - 2)
+        before = cubic.window
+        rtt = estimate(value)
+        for step in range(10):
+            sent_at = now + step * value / 20
+            cubic.on_ack(sent_at + value, sent_at, before // 10, rtt, before, False)
+        now += value
+        growths.append(cubic.window / before)
+    assert growths[:3] == pytest.approx([2.0] * 3, rel=0.01)
+    assert growths[4:8] == pytest.approx([1.25] * 4, rel=0.01)
+    assert not cubic.slow_start
+    assert max(growths[10:]) < 1.1
 
 
 def test_a_spurious_loss_is_undone() -> None:
@@ -180,13 +208,46 @@ def test_an_older_spurious_loss_does_not_undo_a_newer_reduction() -> None:
     assert cubic.window == pytest.approx(49 * SIZE, abs=1)
 
 
+def test_a_loss_found_spurious_twice_is_undone_once() -> None:
+    cubic = Cubic(SIZE)
+    acked(cubic, 1.0, 90 * SIZE)
+    cubic.on_loss(1.1, 1.05, SIZE, 0)
+    cubic.on_spurious_loss(1.12, 1.05, SIZE)
+    cubic.on_loss(1.13, 1.06, SIZE, 0)
+    assert cubic.window == 70 * SIZE
+    cubic.on_spurious_loss(1.14, 1.2, SIZE)
+    assert cubic.window == 70 * SIZE
+
+
 def test_persistent_congestion_begins_again_from_two_datagrams() -> None:
     cubic = avoidance(100, 1.0)
     cubic.on_persistent_congestion(5.0)
     assert cubic.window == 2 * SIZE
     assert cubic.slow_start
-    run(cubic, 5.0, 1.0)
-    assert cubic.window > 60 * SIZE
+    cubic.on_loss(5.1, 4.9, SIZE, 0)
+    acked(cubic, 5.05, SIZE, value=0.1)
+    assert cubic.window == 2 * SIZE
+    cubic.on_spurious_loss(5.1, 0.95, SIZE)
+    assert cubic.window == 2 * SIZE
+    run(cubic, 5.0, 0.75)
+    assert 70 * SIZE <= cubic.window < 90 * SIZE
+    assert not cubic.slow_start
+
+
+def test_persistent_congestion_in_slow_start_leaves_no_limit_behind() -> None:
+    cubic = avoidance(3, 1.0)
+    cubic.on_persistent_congestion(5.0)
+    for step in range(4):
+        acked(cubic, 6.0 + step, cubic.window)
+    assert cubic.window >= 4 * SIZE
+
+
+def test_the_smallest_window_is_counted_in_datagrams_of_the_path() -> None:
+    cubic = avoidance(100, 1.0)
+    cubic.on_datagram_size(9_000)
+    for step in range(50):
+        cubic.on_loss(2.0 + step, 1.5 + step, SIZE, 0)
+    assert cubic.window == 18_000
 
 
 def rounds(hystart: HyStart, rtts: list[float]) -> list[int]:
@@ -234,6 +295,32 @@ def test_the_meter_measures_the_rate_of_the_path_not_of_the_sender() -> None:
     assert sample.round_start
     assert meter.on_ack(1.11, 0, stamps[9]).rate == pytest.approx(11_000 / 0.11, rel=0.2)
     assert sample.rtt == pytest.approx(0.1)
+
+
+def test_the_meter_tells_each_round_trip_once() -> None:
+    meter, starts = DeliveryMeter(), []
+    stamps = [meter.on_sent(1.0 + step / 1000, 1_000, 1_000 * (step + 1)) for step in range(5)]
+    for number in range(3):
+        following = []
+        for step, stamp in enumerate(stamps):
+            now = 1.1 + number / 10 + step / 1000
+            starts.append(meter.on_ack(now, 1_000, stamp).round_start)
+            following.append(meter.on_sent(now, 1_000, 5_000))
+        stamps = following
+    assert starts == [True, False, False, False, False] * 3
+
+
+def test_acks_that_come_all_at_once_do_not_raise_the_rate() -> None:
+    """The interval is the longer of sending and acknowledging: here 1 MB/s of sending counts."""
+    meter = DeliveryMeter()
+    stamps = [meter.on_sent(1.0 + step / 1000, 1_000, 1_000 * (step + 1)) for step in range(10)]
+    samples = [meter.on_ack(1.0091, 1_000, stamp) for stamp in stamps]
+    assert samples[9].interval == pytest.approx(0.0091, rel=0.01)
+    assert max(sample.rate for sample in samples) < 1.2e6
+    later = [meter.on_sent(1.01 + step / 1000, 1_000, 2_000 + 1_000 * step) for step in range(10)]
+    sample = [meter.on_ack(1.0195, 1_000, stamp) for stamp in later][-1]
+    assert sample.delivered == 10_000
+    assert sample.interval == pytest.approx(0.0104, rel=0.1)
 
 
 def test_the_meter_marks_what_left_while_there_was_too_little_to_send() -> None:
