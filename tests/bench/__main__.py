@@ -32,13 +32,13 @@ def main() -> int:
     options = parse()
     with tempfile.TemporaryDirectory(prefix="securecp-bench-", dir=memory()) as name:
         folder = Path(name)
-        with peers.installed(shlex.split(options.securecp), folder) as (found, lacking):
-            chosen = [
-                peer for peer in found.values() if not options.peers or peer.name in options.peers
-            ]
-            if lacking:
-                print(f"left out, not installed here: apt-get install {' '.join(lacking)}\n")
-            results = [measure(ITEMS[item], chosen, folder, options) for item in options.items]
+        found, lacking = peers.installed(shlex.split(options.securecp), folder)
+        chosen = [
+            peer for peer in found.values() if not options.peers or peer.name in options.peers
+        ]
+        if lacking:
+            print(f"left out, not installed here: apt-get install {' '.join(lacking)}\n")
+        results = [measure(ITEMS[item], chosen, folder, options) for item in options.items]
     faults = sum(
         bool(result.fault) for item in results for runs in item.values() for result in runs
     )

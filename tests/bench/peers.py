@@ -8,8 +8,6 @@ import os
 import shlex
 import shutil
 import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from tests.bench.jobs import Job, Peer, quote
@@ -86,6 +84,7 @@ class Ssh:
         ]
 
     def daemon(self, job: Job) -> str:
+        separate_privileges()
         options = {
             "AuthorizedKeysFile": self._folder / "client.pub",
             "ListenAddress": "127.0.0.1",
@@ -127,41 +126,31 @@ class Ssh:
         return Peer("rsync", "tcp", send, service=self.daemon)
 
 
-@contextmanager
-def installed(command: list[str], folder: Path) -> Iterator[tuple[dict[str, Peer], list[str]]]:
+def installed(command: list[str], folder: Path) -> tuple[dict[str, Peer], list[str]]:
     """The peers that can run here, securecp first, and the Debian packages of those that cannot."""
     peers = [securecp(command, folder)]
     lacking = []
-    with privilege_separation():
-        if tool("sshd") and tool("scp"):
-            ssh = Ssh(folder)
-            peers.append(ssh.scp())
-            if tool("rsync"):
-                peers.append(ssh.rsync())
-            else:
-                lacking.append("rsync")
+    if tool("sshd") and tool("scp"):
+        ssh = Ssh(folder)
+        peers.append(ssh.scp())
+        if tool("rsync"):
+            peers.append(ssh.rsync())
         else:
-            lacking.append("openssh-server")
-        if tool("nc"):
-            peers.append(tar())
-        else:
-            lacking.append("netcat-openbsd")
-        yield {peer.name: peer for peer in peers}, lacking
+            lacking.append("rsync")
+    else:
+        lacking.append("openssh-server")
+    if tool("nc"):
+        peers.append(tar())
+    else:
+        lacking.append("netcat-openbsd")
+    return {peer.name: peer for peer in peers}, lacking
 
 
 def tool(name: str) -> str | None:
     return shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin")
 
 
-@contextmanager
-def privilege_separation() -> Iterator[None]:
-    """The empty folder that an sshd of root insists on, if no system service has made it."""
-    folder = Path("/run/sshd")
-    if os.geteuid() or folder.exists():
-        yield
-        return
-    folder.mkdir(mode=0o755)
-    try:
-        yield
-    finally:
-        folder.rmdir()
+def separate_privileges() -> None:
+    """Make the empty folder that an sshd of root insists on, if no system service has."""
+    if not os.geteuid():
+        Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
