@@ -106,7 +106,7 @@ def send(options: SendOptions, emit: Callable[[Event], None]) -> Done:
             if not endpoints:
                 raise NotReachedError(
                     "nobody answered",
-                    "is securecp receive running there, and are you in its contacts?",
+                    "is securecp receive running there, and are you in their contacts?",
                 )
             peer = PublicKey(options.peer)
             station.exchange.call(time.monotonic(), peer, endpoints.pop(0), options.timeout)
