@@ -4,6 +4,7 @@
 sessions report comes out of `on_event` with the session it concerns.
 """
 
+import math
 from collections.abc import Callable
 
 from securecp.events import Connected, Event
@@ -49,6 +50,8 @@ class Hub:
 
     def deadline(self) -> float | None:
         """When to wake."""
+        if any(session.connection.closed for session in self.sessions):
+            return -math.inf  # its last word has left: `advance` has its end to tell
         times = [session.deadline() for session in self.sessions]
         times.append(self._exchange.deadline())
         return min((time for time in times if time is not None), default=None)

@@ -193,7 +193,12 @@ class _Station:
     ) -> list[Session]:
         """Put sessions on the exchange; those that are over collect in the list returned."""
         over: list[Session] = []
-        self._hub = _Hub(self.exchange, meet, tell, over.append, on_call_failed)
+
+        def ended(session: Session) -> None:
+            over.append(session)
+            self._driver.notify()  # whoever waits for this shall not sleep over it
+
+        self._hub = _Hub(self.exchange, meet, tell, ended, on_call_failed)
         self._driver = Driver(self._socket, self._hub)
         self.workshop = self._hub.workshop = Workshop(self._driver.notify)
         return over
