@@ -180,8 +180,14 @@ class Connection:
             self._close_copies = CLOSE_COPIES
 
     def events(self) -> list[ConnectionEvent]:
-        """What has happened since the last call."""
+        """What has happened since the last call.
+
+        Control that nobody asks for here stays within one window: the peer may send no more.
+        """
         events, self._events = self._events, []
+        if events:
+            self._control_in.consume()
+            self._incoming.judge_windows()
         return events
 
     @property

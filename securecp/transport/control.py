@@ -79,11 +79,16 @@ class ControlReceiver:
         self._have = RangeSet(cap=_RANGES)
         self.taken = 0
         """Bytes delivered in order so far."""
+        self._consumed = 0
 
     @property
     def limit(self) -> int:
         """Offset up to which the peer may send."""
-        return self.taken + self._window
+        return self._consumed + self._window
+
+    def consume(self) -> None:
+        """What was delivered has been worked off: the peer may send as much again."""
+        self._consumed = self.taken
 
     def receive(self, offset: int, data: bytes) -> bytes:
         """What can be delivered in order, thanks to these bytes.

@@ -72,7 +72,7 @@ class Incoming:
                     return
                 self._on_frame(now, frame)
         parts.acks.note(now, opened.counters, eliciting=eliciting)
-        self._judge_windows()
+        self.judge_windows()
         if parts.acks.due_at is not None:
             parts.timers.set(Timer.ACK, parts.acks.due_at)
 
@@ -98,7 +98,7 @@ class Incoming:
             case _:  # PING, PADDING; RESPONSE, since we challenge nobody yet
                 pass
 
-    def _judge_windows(self) -> None:
+    def judge_windows(self) -> None:
         """A WINDOW is due when a quarter of what we advertised has been used up."""
         parts, ours = self._parts, self._ours
         control = parts.control_in.limit - parts.due.advertised.control

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
 
 FILE = Path(__file__).parents[1] / "vectors" / "data.json"
 
-CIPHERS = {
+CIPHERS: dict[str, type[AESGCM | ChaCha20Poly1305]] = {
     "aes-256-gcm": AESGCM,
     "chacha20-poly1305": ChaCha20Poly1305,
 }

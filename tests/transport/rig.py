@@ -70,6 +70,8 @@ class Pair:
         self._under_way: list[tuple[float, int, Connection, bytes]] = []
         self._number = 0
         self.wakes = 0
+        self.reads = True
+        """Whether the applications ask for their events."""
 
     def ask(self, size: int) -> None:
         """Have `size` bytes of content sent."""
@@ -89,10 +91,15 @@ class Pair:
                     if arrival is not None:
                         self._number += 1
                         heappush(self._under_way, (arrival, self._number, target, datagram))
-            self.events[source] += source.events()
+            self._read(source)
 
-    def step(self, until: float) -> bool:
+    def _read(self, connection: Connection) -> None:
+        if self.reads:
+            self.events[connection] += connection.events()
+
+    def step(self, until: float, *, read: bool = True) -> bool:
         """Go on to the next thing that happens; False if nothing does before `until`."""
+        self.reads = read
         self.pump()
         times = [connection.deadline() for connection in (self.left, self.right)]
         times.append(self._under_way[0][0] if self._under_way else None)
@@ -105,13 +112,13 @@ class Pair:
             _, _, target, datagram = heappop(self._under_way)
             data = memoryview(bytearray(datagram))
             target.receive(self.now, Burst(LEFT, data, len(datagram)))
-            self.events[target] += target.events()
+            self._read(target)
         for connection in (self.left, self.right):
             deadline = connection.deadline()
             if deadline is not None and deadline <= self.now:
                 connection.wake(self.now)
                 self.wakes += 1
-                self.events[connection] += connection.events()
+                self._read(connection)
         return True
 
     def run(self, until: float, done: Callable[[], bool] = lambda: False) -> None:

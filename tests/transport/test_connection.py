@@ -397,6 +397,37 @@ def test_tr11_a_flood_costs_no_more_than_it_brings(name: str) -> None:
     assert not victim.closed
 
 
+def test_tr09_control_that_nobody_reads_stays_within_a_window() -> None:
+    """The transfer is over and its session gone, but the peer goes on."""
+    bench = Bench(initiator=False)
+    victim, sent = bench.victim, 0
+    while not victim.closed and sent < 4 << 20:
+        datagram = bench.forger.frames(Control(sent, bytes(16_000)))
+        victim.receive(0.0, Burst(RIGHT, memoryview(bytearray(datagram)), len(datagram)))
+        sent += 16_000
+        bench.drain()
+    assert victim.closed
+    held = sum(len(event.data) for event in victim._events if isinstance(event, ControlReceived))
+    assert held <= 1 << 20
+
+
+def test_control_that_is_read_in_pieces_makes_room_again_at_once() -> None:
+    """More than a window in all, read only when the peer may send no more."""
+    pair = Pair()
+    message = Random(1).randbytes(3_000_000)
+    written, got = 0, b""
+    while len(got) < len(message):
+        part = message[written : written + pair.left.control_room()]
+        pair.left.write(part)
+        written += len(part)
+        held = pair.right._control_in.taken - len(got)
+        if held > 900_000 or written == len(message):
+            got += b"".join(e.data for e in pair.right.events() if isinstance(e, ControlReceived))
+        pair.step(30.0, read=False)
+        assert pair.now < 10.0
+    assert got == message
+
+
 def test_tr11_a_flood_of_padding_and_acks_is_not_answered_at_all() -> None:
     bench = Bench(initiator=False)
     bench.deliver(bench.forger.frames(Ping()))
