@@ -428,6 +428,20 @@ def test_control_that_is_read_in_pieces_makes_room_again_at_once() -> None:
     assert got == message
 
 
+def test_control_that_brings_nothing_new_is_no_event() -> None:
+    bench = Bench(initiator=False)
+    for offset, data in ((0, b"ab"), (0, b"ab"), (1, b"b"), (3, b"d"), (3, b"d"), (2, b"c")):
+        bench.deliver(bench.forger.frames(Control(offset, data)))
+    assert bench.events == [ControlReceived(b"ab"), ControlReceived(b"cd")]
+
+
+def test_tr17_frames_behind_a_close_are_not_acted_on() -> None:
+    bench = Bench(initiator=False)
+    bench.deliver(bench.forger.frames(Control(0, b"a"), Close(0, ""), Control(1, b"b"), Ping()))
+    assert bench.events == [ControlReceived(b"a"), Closed(0, "", remote=True)]
+    assert bench.victim._control_in.taken == 1
+
+
 def test_tr11_a_flood_of_padding_and_acks_is_not_answered_at_all() -> None:
     bench = Bench(initiator=False)
     bench.deliver(bench.forger.frames(Ping()))
