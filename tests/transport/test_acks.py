@@ -13,7 +13,7 @@ def named(acks: Acks, now: float = 0.0) -> set[int]:
     return {counter for start, end in ack.ranges for counter in range(start, end)}
 
 
-@settings(max_examples=200)
+@settings(max_examples=100)
 @given(
     st.lists(
         st.lists(st.tuples(st.integers(0, 400), st.integers(1, 20)), min_size=1, max_size=4),
