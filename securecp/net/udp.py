@@ -13,6 +13,7 @@ import errno
 import socket
 import struct
 import sys
+from array import array
 
 from securecp.transport.wire import Burst, Endpoint
 
@@ -21,6 +22,9 @@ UDP_GRO = 104
 IP_MTU_DISCOVER = 10
 IP_PMTUDISC_PROBE = 3
 IPV6_MTU_DISCOVER = 23
+SO_ATTACH_FILTER = 26
+SHORTEST = 20
+"""Bytes of the shortest datagram of any protocol that may share this socket (STUN's header)."""
 BUFFER = 65_536
 SOCKET_BUFFER = 4 << 20
 """Asked for; a stock Linux grants 212,992 bytes, and that must do as well."""
@@ -29,6 +33,16 @@ _ANCILLARY = 64
 _LINUX = sys.platform.startswith("linux")
 _SEGMENT = struct.Struct("=H")
 _GRO = struct.Struct("=i")
+_INSTRUCTION = struct.Struct("=HBBI")
+_PROGRAM = struct.Struct("HP")
+_UDP_HEADER = 8
+_LONG_ENOUGH = (
+    (0x80, 0, 0, 0),  # A = length of the datagram, with its UDP header
+    (0x35, 0, 1, _UDP_HEADER + SHORTEST),  # if A < this, skip the next
+    (0x06, 0, 0, 0xFFFF_FFFF),  # keep all of it
+    (0x06, 0, 0, 0),  # drop it
+)
+"""A filter for the kernel, in the classic Berkeley packet filter language."""
 
 _FULL = {errno.EAGAIN, errno.EWOULDBLOCK, errno.EINTR}
 """Not ENOBUFS and ENOMEM: the socket stays writable all the while, so waiting would be spinning."""
@@ -53,6 +67,8 @@ class UdpSocket:
             with contextlib.suppress(OSError):
                 self._socket.setsockopt(socket.SOL_SOCKET, option, SOCKET_BUFFER)
         self._never_fragment(family)
+        if offload and _LINUX:
+            self._refuse_short()
         self.segmentation = offload and _LINUX
         self._coalescing = offload and _LINUX and self._switch_coalescing_on()
         self._buffer = memoryview(bytearray(BUFFER))
@@ -71,6 +87,13 @@ class UdpSocket:
             level, option = socket.IPPROTO_IPV6, IPV6_MTU_DISCOVER
         with contextlib.suppress(OSError):
             self._socket.setsockopt(level, option, IP_PMTUDISC_PROBE)
+
+    def _refuse_short(self) -> None:
+        """What is too short for anything is dropped by the kernel and never wakes us (DG-01)."""
+        code = array("B", b"".join(_INSTRUCTION.pack(*step) for step in _LONG_ENOUGH))
+        program = _PROGRAM.pack(len(_LONG_ENOUGH), code.buffer_info()[0])
+        with contextlib.suppress(OSError):
+            self._socket.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, program)
 
     def _switch_coalescing_on(self) -> bool:
         try:

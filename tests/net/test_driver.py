@@ -115,7 +115,7 @@ def test_dg01_a_flood_of_empty_datagrams_uses_the_budget_up(rigs: Callable[..., 
 
 
 def test_dg01_on_a_real_socket_too() -> None:
-    left, right = UdpSocket(HERE), UdpSocket(HERE)
+    left, right = UdpSocket(HERE), UdpSocket(HERE, offload=False)
     machine = Script()
     driver = Driver(right, machine)
     try:

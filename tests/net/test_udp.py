@@ -7,7 +7,7 @@ from contextlib import ExitStack
 import pytest
 
 from securecp.net import udp as module
-from securecp.net.udp import BUFFER, UdpSocket
+from securecp.net.udp import BUFFER, SHORTEST, UdpSocket
 from securecp.transport.wire import LARGEST_DATAGRAM, Burst, Endpoint
 from tests.net.fakes import HERE, burst_to
 
@@ -15,12 +15,12 @@ PATIENCE = 5.0
 
 SHAPES = {
     "one datagram": (700, 700),
-    "one byte": (1, 1),
+    "the shortest": (SHORTEST, SHORTEST),
     "two datagrams": (2_400, 1_200),
     "a short last one": (3_000, 1_200),
-    "a last one of one byte": (2_401, 1_200),
+    "a last one as short as can be": (2_400 + SHORTEST, 1_200),
     "64 datagrams": (64 * 1_000, 1_000),
-    "64 datagrams, the last short": (64 * 1_000 - 999, 1_000),
+    "64 datagrams, the last short": (64 * 1_000 - 970, 1_000),
     "the longest burst": (44 * 1_472, 1_472),
     "two long ones": (40_000, 20_000),
     "the longest datagram": (LARGEST_DATAGRAM, LARGEST_DATAGRAM),
@@ -99,15 +99,30 @@ def test_the_same_length_is_handed_out_as_the_same_view(stack: ExitStack) -> Non
 
 def test_views_of_many_lengths_do_not_pile_up(stack: ExitStack) -> None:
     left, right = opened(stack, offload=True), opened(stack, offload=True)
-    for length in range(1, 3 * module._VIEWS_KEPT):
+    for length in range(SHORTEST, 3 * module._VIEWS_KEPT):
         left.send(burst_to(right.endpoint, bytes(length), length))
         assert len(wait_for(right).data) == length
         assert len(right._views) <= module._VIEWS_KEPT
 
 
-def test_dg01_an_empty_datagram_is_an_empty_burst(stack: ExitStack) -> None:
-    """It is no end of anything, and it counts like any other."""
+@pytest.mark.parametrize("length", range(SHORTEST + 2))
+def test_dg01_what_is_too_short_for_anything_does_not_even_wake_us(
+    stack: ExitStack, length: int
+) -> None:
+    """The kernel drops it: a flood costs us nothing."""
     left, right = opened(stack, offload=True), opened(stack, offload=True)
+    if not module._LINUX:
+        pytest.skip("the filter is Linux's")
+    left._socket.sendto(bytes(length), right.endpoint)
+    left._socket.sendto(b"long enough for anything", right.endpoint)
+    expected = [bytes(length)] if length >= SHORTEST else []
+    assert [*expected, b"long enough for anything"] == datagrams(right, 1 + len(expected))
+    assert right.receive() is None
+
+
+def test_dg01_an_empty_datagram_is_an_empty_burst(stack: ExitStack) -> None:
+    """Where the kernel lets it through; it is no end of anything, and counts like any other."""
+    left, right = opened(stack, offload=False), opened(stack, offload=False)
     left._socket.sendto(b"", right.endpoint)
     left.send(burst_to(right.endpoint, b"after", 5))
     empty = wait_for(right)
@@ -128,8 +143,8 @@ def test_tr22_a_datagram_too_long_for_the_interface_is_a_loss(stack: ExitStack) 
     left, right = opened(stack, offload=True), opened(stack, offload=True)
     assert left.send(burst_to(right.endpoint, bytes(65_508), 65_508)) is None
     assert (left.errors, left.too_long) == (1, 1)
-    assert left.send(burst_to(right.endpoint, b"fits", 4)) is None
-    assert bytes(wait_for(right).data) == b"fits"
+    assert left.send(burst_to(right.endpoint, bytes(40), 40)) is None
+    assert bytes(wait_for(right).data) == bytes(40)
 
 
 def test_tr22_a_port_where_nobody_listens_is_a_loss(stack: ExitStack) -> None:
@@ -141,8 +156,8 @@ def test_tr22_a_port_where_nobody_listens_is_a_loss(stack: ExitStack) -> None:
     for _ in range(3):
         assert left.send(burst_to(endpoint, bytes(3_000), 1_200)) is None
         assert left.receive() is None
-    right.send(burst_to(left.endpoint, b"still there", 11))
-    assert bytes(wait_for(left).data) == b"still there"
+    right.send(burst_to(left.endpoint, b"we are all still there", 22))
+    assert bytes(wait_for(left).data) == b"we are all still there"
 
 
 def test_an_address_of_the_other_family_is_a_loss(stack: ExitStack) -> None:

@@ -22,6 +22,13 @@ EDITS = (
         (f"{UDP}::test_the_socket_does_not_fragment",),
     ),
     Edit(
+        "empty datagrams wake us",
+        "securecp/net/udp.py",
+        "            self._refuse_short()\n",
+        "            pass\n",
+        (f"{UDP}::test_dg01_what_is_too_short_for_anything_does_not_even_wake_us",),
+    ),
+    Edit(
         "an error of a datagram sent before is an error of reading",
         "securecp/net/udp.py",
         "# An ICMP error of an earlier send: reading has cleared it, so once more.\n",
