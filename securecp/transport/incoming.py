@@ -118,7 +118,6 @@ class Incoming:
             self._on_lost(now, part)
         if outcome.acked:
             parts.due.probes = 0
-        parts.timers.clear(Timer.PACE)
 
     def _on_acked(self, record: Record, bits: int) -> None:
         parts = self._parts

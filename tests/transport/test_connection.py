@@ -19,8 +19,19 @@ from securecp.transport.connection import (
     ControlReceived,
     Lost,
 )
-from securecp.transport.frames import Ack, Challenge, Close, Control, Frame, Padding, Ping, Window
+from securecp.transport.frames import (
+    Ack,
+    Challenge,
+    Close,
+    Control,
+    Frame,
+    Padding,
+    Ping,
+    Response,
+    Window,
+)
 from securecp.transport.outgoing import KEEPALIVE
+from securecp.transport.timers import Timer
 from securecp.transport.wire import BASE_DATAGRAM, HEADER, Burst
 from tests.sim.peer import LEFT, RIGHT
 from tests.simulation.bench import Bench
@@ -350,6 +361,30 @@ def test_slow_progress_is_no_stall() -> None:
 
 
 # hostile peers
+
+
+@pytest.mark.parametrize("count", [1, 8, 20])
+def test_tr11_a_challenge_is_answered_with_its_own_token(count: int) -> None:
+    bench = Bench(initiator=False)
+    tokens = [number.to_bytes(8) for number in range(count)]
+    bench.deliver(bench.forger.frames(*map(Challenge, tokens)))
+    replies = [frame for frame in bench.wait(1.0) if isinstance(frame, Response)]
+    assert replies == [Response(token) for token in tokens[:8]]
+
+
+def test_an_ack_that_comes_just_before_the_probes_leave_makes_them_needless() -> None:
+    bench = Bench()
+    bench.drain()
+    bench.deliver(bench.forger.ack((0, 1)))
+    bench.victim.send_content(0, 20_000)
+    bench.drain()
+    deadline = bench.victim._timers.at(Timer.PROBE)
+    bench.now = deadline
+    bench.victim.wake(deadline)
+    assert bench.victim._due.probes == 2
+    sent = bench.victim._sealer.next_counter
+    bench.deliver(bench.forger.ack((0, sent)))
+    assert bench.victim._due.probes == 0
 
 
 def test_tr11_replies_that_nobody_acknowledges_do_not_pile_up() -> None:
