@@ -173,7 +173,7 @@ def test_telling_the_version_loads_nothing_slow() -> None:
 
 
 def test_dg09_no_msgpack_behind_what_strangers_can_reach() -> None:
-    graph = grimp.build_graph("keys", "securecp", include_external_packages=True)
+    graph = grimp.build_graph("keys", "securecp", include_external_packages=True, cache_dir=None)
     for name in ("wire", "noise", "handshake", "cookie", "reception", "exchange"):
         module = f"securecp.transport.{name}"
         assert module in graph.modules
