@@ -163,7 +163,6 @@ class UdpSocket:
 
     def _send_unsegmented(self, burst: Burst) -> Burst | None:
         """The kernel refused: for good, unless the datagrams are too long for it singly as well."""
-        self.segmentation = False
         too_long = self.too_long
         left = self._send_singly(burst)
         self.segmentation = self.too_long > too_long

@@ -124,11 +124,6 @@ class ContentReceiver:
         """Bytes of content that the peer may send in all."""
         return self._came + self._window
 
-    @property
-    def window(self) -> int:
-        """Bytes that may be under way."""
-        return self._window
-
     def expect(self, start: int, end: int) -> None:
         """Open this part of content space."""
         self._expected.add(start, end)

@@ -4,8 +4,9 @@ It feeds the round-trip estimate and the congestion controller and says what was
 was lost; what to do with the content of a lost burst is the connection's business.
 """
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable
+from itertools import groupby
 
 from securecp.errors import ProtocolError
 from securecp.transport.acks import MAX_DELAY
@@ -153,15 +154,20 @@ class Recovery:
             self.meter.on_loss(size)
             self.controller.on_loss(now, record.sent_at, size, self.flight.bytes)
         if congested:
-            self._judge_persistence(now, congested)
+            self._judge_persistence(now, congested, outcome.acked)
         oldest = self.flight.oldest()
         if oldest is not None and oldest.missing_below(largest):
             self._loss_at = oldest.sent_at + delay
 
-    def _judge_persistence(self, now: float, lost: list[Part]) -> None:
+    def _judge_persistence(self, now: float, lost: list[Part], acked: list[Part]) -> None:
         """RFC 9002 §7.6: everything sent over several PTOs was lost, with nothing between."""
-        first = min(record.sent_at for record, _ in lost)
-        last = max(record.sent_at for record, _ in lost)
+        times = sorted(r.sent_at for r, _ in lost if r.sent_at > self._newest_acked_at)
         long = PERSISTENT * self.rtt.pto(MAX_DELAY)
-        if self.rtt.sampled and last - first > long and first > self._newest_acked_at:
-            self.controller.on_persistent_congestion(now)
+        if not self.rtt.sampled or not times or times[-1] - times[0] <= long:
+            return
+        delivered = sorted(record.sent_at for record, _ in acked)
+        for _, run in groupby(times, lambda at: bisect_right(delivered, at)):
+            undelivered = list(run)
+            if undelivered[-1] - undelivered[0] > long:
+                self.controller.on_persistent_congestion(now)
+                return

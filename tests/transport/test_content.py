@@ -186,6 +186,16 @@ def test_what_is_still_queued_is_not_queued_twice_when_an_old_copy_is_lost() -> 
     assert not sender.pending
 
 
+def test_what_was_to_be_sent_again_is_sent_once_when_it_is_queued_anew() -> None:
+    sender = ContentSender(1_000)
+    sender.queue(0, 100)
+    sender.take(100)
+    sender.on_lost(20, 60)
+    sender.queue(0, 100)
+    assert sender.take(1_000) == (0, 100)
+    assert not sender.pending
+
+
 def test_tr08_with_no_credit_nothing_is_pending_but_it_is_unfinished() -> None:
     sender = ContentSender(0)
     sender.queue(0, 10)

@@ -83,6 +83,31 @@ def test_a_longer_one_that_gets_through_settles_the_shorter() -> None:
     assert mtu.probe(0.0, PLENTY) == 1_472
 
 
+def test_a_shorter_one_to_be_tried_again_is_no_more_once_a_longer_got_through() -> None:
+    mtu = MtuSearch(1_452)
+    assert [mtu.probe(0.0, PLENTY), mtu.probe(0.0, PLENTY)] == [1_372, 1_452]
+    mtu.lost(1_372)
+    mtu.acked(1_452)
+    assert mtu.probe(0.0, PLENTY) is None
+
+
+def test_f29_a_new_search_forgets_the_losses_and_suspicions_of_the_last() -> None:
+    mtu = MtuSearch(1_372)
+    assert mtu.probe(0.0, PLENTY) == 1_372
+    mtu.lost(1_372)
+    assert mtu.probe(0.0, PLENTY) == 1_372
+    mtu.acked(1_372)
+    for number in range(SUSPICIONS):
+        mtu.long_lost(10.0 + number, 10.0 + number)
+    mtu.black_hole(20.0)
+    later = 20.0 + RETRY_AFTER
+    assert mtu.probe(later, PLENTY) == 1_372
+    mtu.lost(1_372)
+    assert mtu.probe(later, PLENTY) == 1_372
+    mtu.acked(1_372)
+    assert not mtu.long_lost(later, later)
+
+
 def test_f29_a_black_hole_falls_back_and_is_tried_again_later() -> None:
     mtu = MtuSearch(LARGEST_DATAGRAM)
     search(mtu, 1_472)

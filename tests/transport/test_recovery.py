@@ -30,6 +30,7 @@ class Notes:
     pacing_rate = math.inf
 
     def __init__(self) -> None:
+        self.sent = 0
         self.acked = 0
         self.lost = 0
         self.spurious = 0
@@ -38,6 +39,7 @@ class Notes:
 
     def on_sent(self, now: float, size: int, in_flight: int) -> None:
         assert in_flight >= size
+        self.sent += size
 
     def on_ack(
         self,
@@ -247,6 +249,31 @@ def test_a_delivery_between_the_losses_is_not() -> None:
     last = bench.send(10.0 + 4 * pto, 4) + 3
     bench.ack(10.0 + 4 * pto + RTT, (last, last + 1))
     assert bench.notes.persistent == 0
+
+
+@pytest.mark.parametrize("delivered", [False, True])
+def test_a_delivery_that_the_same_ack_tells_of_counts_as_well(delivered: bool) -> None:
+    """The way back was cut: one ACK tells of what was lost and of what came between."""
+    bench = Bench()
+    bench.warm()
+    pto = bench.recovery.rtt.pto(MAX_DELAY)
+    bench.send(10.0, 4)
+    middle = bench.send(10.0 + 2 * pto)
+    bench.send(10.0 + 3.5 * pto, 4)
+    last = bench.send(10.0 + 4 * pto, 4) + 3
+    ranges = [(last, last + 1)] + [(middle, middle + 1)] * delivered
+    bench.ack(10.0 + 4 * pto + RTT, *ranges)
+    assert bench.notes.persistent == (not delivered)
+
+
+def test_the_controller_and_the_meter_hear_of_everything() -> None:
+    bench = Bench()
+    bench.warm()
+    first = bench.send(5.0, 10)
+    bench.ack(5.0 + RTT, (first + 9, first + 10))
+    assert bench.notes.sent == 50_000
+    assert bench.notes.acked == 41_000
+    assert bench.notes.lost == bench.recovery.meter.lost == bench.recovery.lost_bytes == 7_000
 
 
 # samples
