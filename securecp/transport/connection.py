@@ -36,6 +36,7 @@ from securecp.transport.ranges import RangeCapError
 from securecp.transport.recovery import Recovery
 from securecp.transport.seal import Opener, Sealer
 from securecp.transport.timers import Timer, Timers
+from securecp.transport.trains import TrainPolicy
 from securecp.transport.wire import Burst, Endpoint, SessionKeys
 
 __all__ = [
@@ -111,6 +112,7 @@ class Connection:
             control_in=self._control_in,
             content_out=self.content_out,
             content_in=self.content_in,
+            trains=TrainPolicy(),
         )
         self._incoming = Incoming(parts, keys.ours)
         self._outgoing = Outgoing(parts, entropy)

@@ -81,6 +81,11 @@ class ContentSender:
         self._counted += end - start
         return start, end
 
+    def fill(self, start: int, slots: list[memoryview]) -> None:
+        """Have the source fill the slots with the content from `start` on."""
+        assert self.source is not None
+        self.source.fill(start, slots)
+
     def on_acked(self, start: int, end: int) -> None:
         """The peer has this range."""
         self._acked.add(start, end)

@@ -25,7 +25,7 @@ from securecp.transport.parts import AckItem, ControlItem, Parts, WindowItem
 from securecp.transport.recovery import Outcome
 from securecp.transport.seal import Opened
 from securecp.transport.timers import Timer
-from securecp.transport.wire import BASE_DATAGRAM, Parameters
+from securecp.transport.wire import BASE_DATAGRAM, LARGEST_DATAGRAM, Parameters
 
 RESPONSES = 8
 """Challenges that are remembered until they are answered (TR-11)."""
@@ -122,6 +122,7 @@ class Incoming:
     def _on_acked(self, record: Record, bits: int) -> None:
         parts = self._parts
         if record.length:
+            parts.trains.on_acked(record.bytes_of(bits))
             for start, end in record.content_of(bits):
                 parts.content_out.on_acked(start, end)
         if record.probe:
@@ -140,6 +141,7 @@ class Incoming:
         parts = self._parts
         record, bits = part
         if record.length:
+            parts.trains.on_lost(record.bytes_of(bits), LARGEST_DATAGRAM // record.stride)
             for start, end in record.content_of(bits):
                 parts.content_out.on_lost(start, end)
         if record.probe:

@@ -25,6 +25,7 @@ from securecp.transport.frames import (
 )
 from securecp.transport.parts import AckItem, ControlItem, Parts, WindowItem
 from securecp.transport.timers import Timer
+from securecp.transport.trains import FEWEST_FRAGMENTS
 from securecp.transport.wire import OVERHEAD
 
 KEEPALIVE = 2.5
@@ -177,12 +178,36 @@ class Outgoing:
             return None
         self._skip_now_and_then()
         start, end = out.take(count * layout.slot_length)
-        length = end - start
+        data = self._seal_train(now, stride, start, end)
+        if data is None:
+            data = self._seal_each(now, stride, start, end)
+        return data
+
+    def _seal_train(self, now: float, stride: int, start: int, end: int) -> memoryview | None:
+        """Content as one datagram in fragments, if it is long enough and the path is good."""
+        parts, length = self._parts, end - start
+        if not parts.trains.running or length < FEWEST_FRAGMENTS * stride:
+            return None
+        slot = parts.sealer.whole(length)
+        parts.content_out.fill(start, [slot])
+        counter = parts.sealer.next_counter
+        data = parts.sealer.train(now, stride, start, length)
+        if data is None:
+            return None
+        record = Record(counter, 1, stride, len(data), now)
+        record.offset, record.length, record.slot = start, length, length
+        self._enter(now, record)
+        return data
+
+    def _seal_each(self, now: float, stride: int, start: int, end: int) -> memoryview:
+        """Content as one CHUNK in each datagram of a burst."""
+        parts, length = self._parts, end - start
+        layout = parts.sealer.layout(stride)
         full, rest = divmod(length, layout.slot_length)
         slots = layout.slots[:full]
         if rest:
             slots.append(layout.slots[full][:rest])
-        out.source.fill(start, slots)
+        parts.content_out.fill(start, slots)
         counter = parts.sealer.next_counter
         data = parts.sealer.content(now, stride, start, length)
         record = Record(counter, len(slots), stride, len(data), now)

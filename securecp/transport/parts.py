@@ -16,6 +16,7 @@ from securecp.transport.pacing import Pacer
 from securecp.transport.recovery import Recovery
 from securecp.transport.seal import Sealer
 from securecp.transport.timers import Timers
+from securecp.transport.trains import TrainPolicy
 
 
 @dataclass(slots=True)
@@ -50,6 +51,7 @@ class Parts:
     control_in: ControlReceiver
     content_out: ContentSender
     content_in: ContentReceiver
+    trains: TrainPolicy
 
 
 class AckItem(NamedTuple):

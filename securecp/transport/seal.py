@@ -9,6 +9,9 @@ but the fixed layout of CHUNK, of loss, or of windows.
     datagram   header 16 | CHUNK head 14 | slot … | tag 16
                 ad, nonce  └────── sealed in place ──────┘
 
+Where the path loses hardly anything, a whole burst is one such datagram, cut into fragments
+(`fragments.py`): one AEAD call instead of 44 at stride 1,472, a third of the time.
+
 Cost on a 2.8 GHz core at stride 1,472, AES-256-GCM: seal 2.1 µs, open 2.6 µs a datagram; what is
 avoided is an object, a slice or a packed nonce per datagram (0.1 to 0.2 µs each).
 """
@@ -17,6 +20,7 @@ import struct
 
 from cryptography.exceptions import InvalidTag
 
+from securecp.transport.fragments import Assembly, Cutter, numbers
 from securecp.transport.frames import CHUNK_HEAD_LENGTH, CHUNK_MARKS, COUNTER_LIMIT
 from securecp.transport.ratchet import Aead, Ratchet
 from securecp.transport.replay import ReplayWindow
@@ -81,6 +85,7 @@ class Sealer:
         self.next_counter = 0
         self._buffer = memoryview(bytearray(max(largest, LARGEST_DATAGRAM)))
         self._layouts: dict[int, Layout] = {}
+        self._cutter: tuple[int, Cutter] = (0, Cutter(self._buffer, LARGEST_DATAGRAM))
 
     def layout(self, stride: int) -> Layout:
         """The slices of our buffer at this stride, as many datagrams as one call can send."""
@@ -91,6 +96,31 @@ class Sealer:
             count = max(1, min(MOST_DATAGRAMS, len(self._buffer) // stride))
             layout = self._layouts[stride] = Layout(self._buffer[: count * stride], stride)
         return layout
+
+    def whole(self, length: int) -> memoryview:
+        """The one slot of a datagram that `train` will cut, for `length` bytes of content."""
+        begin = HEADER_LENGTH + CHUNK_HEAD_LENGTH
+        return self._buffer[begin : begin + length]
+
+    def train(self, now: float, stride: int, offset: int, length: int) -> memoryview | None:
+        """Seal the content in `whole(length)` as one CHUNK and cut it into fragments of `stride`.
+
+        Returns the fragments end to end; all but the last are `stride` bytes. None, and nothing
+        was sealed, if the last one would be shorter than any datagram may be.
+        """
+        if self._cutter[0] != stride:
+            self._cutter = (stride, Cutter(self._buffer, stride))
+        cutter = self._cutter[1]
+        sealed = CHUNK_HEAD_LENGTH + length + TAG_LENGTH
+        if (sealed - 1) % (stride - HEADER_LENGTH) + 1 < TAG_LENGTH:
+            return None
+        counter = self._advance(now, 1)
+        _HEAD.pack_into(
+            self._buffer, 0, DATA, self._phase, cutter.last(sealed), self._index, counter,
+            *CHUNK_MARKS[:3], offset, CHUNK_MARKS[3], length,
+        )  # fmt: skip
+        self._seal_at(0, CHUNK_HEAD_LENGTH + length)
+        return memoryview(cutter.cut(sealed))
 
     def skip(self) -> int:
         """Leave one counter out, so that an ACK for it shows a receiver that lies (TR-02)."""
@@ -202,6 +232,8 @@ class Opener:
         self._phase_since = now
         self._replay = ReplayWindow()
         self._layouts: dict[tuple[int, int], Layout] = {}
+        self._assembly = Assembly()
+        self._plain = memoryview(bytearray(LARGEST_DATAGRAM))
         self.dropped = 0
         """Datagrams that did not verify or had been seen."""
 
@@ -217,8 +249,13 @@ class Opener:
         layout = self._layout(data, stride)
         self.dropped += layout.short
         count = len(layout.views)
-        phases = data[1 : max(count - 1, 0) * stride + 2 : stride].tobytes()
-        alike = phases.count(self._phase) == count
+        end = max(count - 1, 0) * stride
+        phases = data[1 : end + 2 : stride].tobytes()
+        lasts = data[3 : end + 4 : stride].tobytes()
+        alike = phases.count(self._phase) == count == lasts.count(0)
+        train = count > 1 and lasts[0] == count - 1
+        if train and self._open_train(opened, layout, stride, now, keep_old_key):
+            return opened
         done = 0
         while done < count:
             at = done * stride
@@ -280,26 +317,67 @@ class Opener:
         opened.end = end
         return len(layout.views)
 
+    def _open_train(
+        self, opened: Opened, layout: Layout, stride: int, now: float, keep_old_key: float
+    ) -> bool:
+        """The common case of fragments: all of one datagram, in order. False if it is not so."""
+        data, views = layout.data, layout.views
+        end = (len(views) - 1) * stride
+        if data[2 : end + 3 : stride].tobytes() != numbers(len(views)):
+            return False
+        sealed = b"".join([view[3] for view in views])
+        if len(sealed) > LARGEST_DATAGRAM:
+            return False
+        plain = self._plain[: len(sealed) - TAG_LENGTH]
+        return self._open_sealed(opened, views[0][2], sealed, plain, now, keep_old_key)
+
     def _open_one(
         self, opened: Opened, layout: Layout, number: int, now: float, keep_old_key: float
     ) -> None:
-        """The careful way: any key phase, any counter."""
-        nonce, plain, header, sealed = layout.views[number]
+        """The careful way: any key phase, any counter, perhaps a fragment."""
+        header: bytes | memoryview
+        sealed: bytes | memoryview
+        _, plain, header, sealed = layout.views[number]
+        if header[3]:
+            counter = int.from_bytes(header[8:])
+            if self._replay.seen(counter) or self._key(header[1], counter, now) is None:
+                self.dropped += 1
+                return
+            whole = self._assembly.add(counter, bytes(header), bytes(sealed))
+            if whole is None:
+                return
+            header, sealed = whole
+            plain = memoryview(bytearray(len(sealed) - TAG_LENGTH))
+        elif header[2]:
+            self.dropped += 1
+            return
+        if not self._open_sealed(opened, header, sealed, plain, now, keep_old_key):
+            self.dropped += 1
+
+    def _open_sealed(
+        self,
+        opened: Opened,
+        header: bytes | memoryview,
+        sealed: bytes | memoryview,
+        plain: memoryview,
+        now: float,
+        keep_old_key: float,
+    ) -> bool:
+        """Open one datagram into `plain`, turn the key if it shows that, sort it; or False."""
         counter = int.from_bytes(header[8:])
         aead = self._key(header[1], counter, now)
-        if aead is None or header[2] or header[3] or self._replay.seen(counter):
-            self.dropped += 1
-            return
+        if aead is None or self._replay.seen(counter):
+            return False
         try:
-            aead.decrypt_into(nonce, sealed, header, plain)
+            aead.decrypt_into(header[4:], sealed, header, plain)
         except InvalidTag:
-            self.dropped += 1
-            return
+            return False
         if aead is self._following:
             self._turn(now, counter, keep_old_key)
         self._accept(opened, counter, counter + 1)
         head = bytes(header) + bytes(plain[:CHUNK_HEAD_LENGTH]).ljust(CHUNK_HEAD_LENGTH, b"\0")
-        opened.sort(_HEAD.unpack(head), plain, layout.slots[number])
+        opened.sort(_HEAD.unpack(head), plain, plain[CHUNK_HEAD_LENGTH:])
+        return True
 
     def _key(self, phase: int, counter: int, now: float) -> Aead | None:
         if phase == self._phase:

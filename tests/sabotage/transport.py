@@ -8,6 +8,7 @@ ATTACKS = "tests/simulation/test_transport_attacks.py"
 DATAGRAMS = "tests/simulation/test_transport_datagrams.py"
 ENDINGS = "tests/simulation/test_transport_endings.py"
 CODEC = "tests/test_codec.py"
+FRAGMENTS = "tests/transport/test_fragments.py"
 REFUSALS = "tests/transport/test_refusals.py"
 
 EDITS = (
@@ -49,9 +50,44 @@ EDITS = (
     Edit(
         "a datagram is not looked up in the replay window",
         "securecp/transport/seal.py",
-        "if aead is None or header[2] or header[3] or self._replay.seen(counter):",
-        "if aead is None or header[2] or header[3]:",
+        "if aead is None or self._replay.seen(counter):\n            return False",
+        "if aead is None:\n            return False",
         (f"{ATTACKS}::test_tr10_replayed_datagrams_leave_no_trace",),
+    ),
+    Edit(
+        "a fragment of a datagram seen before is kept",
+        "securecp/transport/seal.py",
+        "if self._replay.seen(counter) or self._key(header[1], counter, now) is None:",
+        "if self._key(header[1], counter, now) is None:",
+        (f"{FRAGMENTS}::test_fragments_of_what_was_seen_are_not_kept",),
+    ),
+    Edit(
+        "a fragment under no key of ours is kept",
+        "securecp/transport/seal.py",
+        "if self._replay.seen(counter) or self._key(header[1], counter, now) is None:",
+        "if self._replay.seen(counter):",
+        (f"{FRAGMENTS}::test_fragments_under_no_key_of_ours_are_not_even_kept",),
+    ),
+    Edit(
+        "incomplete trains are kept without end",
+        "securecp/transport/fragments.py",
+        "if len(self._wholes) >= WHOLES:",
+        "if len(self._wholes) < 0:",
+        (f"{FRAGMENTS}::test_tr05_incomplete_trains_are_bounded_in_number_and_bytes",),
+    ),
+    Edit(
+        "fragments may be longer together than any datagram",
+        "securecp/transport/fragments.py",
+        "fits = whole.size + len(piece) <= LARGEST_DATAGRAM - HEADER_LENGTH",
+        "fits = True",
+        (f"{FRAGMENTS}::test_tr05_incomplete_trains_are_bounded_in_number_and_bytes",),
+    ),
+    Edit(
+        "a train may be longer than the buffer it is opened into",
+        "securecp/transport/seal.py",
+        "if len(sealed) > LARGEST_DATAGRAM:\n            return False",
+        "if len(sealed) > 2 * LARGEST_DATAGRAM:\n            return False",
+        (f"{FRAGMENTS}::test_a_train_as_long_as_the_largest_datagram_and_no_longer",),
     ),
     Edit(
         "a burst is not looked up in the replay window",

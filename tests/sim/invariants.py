@@ -63,20 +63,22 @@ class Amplification(Watcher):
 
 
 class FreshCounters(Watcher):
-    """A counter is used once under an index, and only the plain layout of DATA leaves."""
+    """A counter is used once under an index, by one datagram or by the fragments of one."""
 
     def __init__(self, hosts: set[str]) -> None:
         self._hosts = hosts
-        self._used: set[tuple[str, int, int]] = set()
+        self._used: dict[tuple[str, int, int], tuple[int, int]] = {}
+        """By host, index and counter: last fragment, and a bit for each number that has left."""
 
     def sent(self, host: Host, destination: Endpoint, datagram: bytes) -> None:
         if host.name not in self._hosts or datagram[0] != DATA:
             return
-        _, _, zero, index, counter = HEADER.unpack(datagram[:HEADER_LENGTH])
-        key = host.name, index, counter
-        if zero or key in self._used:
+        _, _, fragment, index, counter = HEADER.unpack(datagram[:HEADER_LENGTH])
+        number, last = divmod(fragment, 256)
+        before, left = self._used.get((host.name, index, counter), (last, 0))
+        if before != last or number > last or left >> number & 1:
             raise SimulationError(f"{host.name} uses counter {counter} of {index:08x} twice")
-        self._used.add(key)
+        self._used[host.name, index, counter] = last, left | 1 << number
 
 
 class Bounds(Watcher):
