@@ -30,6 +30,7 @@ from securecp.transfer.manifest import Chunk, Manifest
 from securecp.transfer.receiver import Receiver
 from securecp.transport import connection as transport
 from securecp.transport.connection import Connection
+from securecp.transport.limit import Credit
 
 VERIFY_BYTES = 8 << 20
 VERIFY_CHUNKS = 64
@@ -81,7 +82,9 @@ class ReceiveSession(Session):
         open_store: Callable[[bytes], Store],
         policy: Callable[[Offered], Decision],
         ask: Callable[[Offered], bool],
+        limit: int | None = None,
     ) -> None:
+        """`limit` is in bytes per second, and needs `first_credit` of it as content window."""
         super().__init__(connection, workshop, now)
         self.party = Receiver(ours=ours, theirs=self.peer, sign=sign)
         self._wall_clock = wall_clock
@@ -95,12 +98,16 @@ class ReceiveSession(Session):
         self._complete: Complete | None = None
         self._receipt_until = 0.0
         self._report: Report | None = None
+        self._limit = limit
+        self._credit: Credit | None = None
         connection.sink = self
 
     def advance(self, now: float) -> None:
         super().advance(now)
         if self.over:
             return
+        if self._credit is not None:
+            self._grant(self._credit)
         if self._complete is not None and (
             self.connection.control_idle or now >= self._receipt_until
         ):
@@ -116,6 +123,8 @@ class ReceiveSession(Session):
         """When `advance` is due even if nothing comes."""
         if self._complete is not None:
             return self._receipt_until
+        if self._credit is not None:
+            return self._now + self._credit.step
         return None if self._offered else self.started_at + OFFER_PATIENCE
 
     def store(self, offset: int, slices: list[memoryview]) -> None:
@@ -128,6 +137,12 @@ class ReceiveSession(Session):
             self._give_up(error)
             return
         self.party.stored(offset, sum(map(len, slices)))
+
+    def _grant(self, credit: Credit) -> None:
+        """Let the peer send what the limit allows by now."""
+        connection = self.connection
+        received, content = connection.bytes_received, connection.content_in.came
+        connection.grant_content(credit.total(self._now, received, content, connection.rtt))
 
     def _progress(self) -> tuple[int, int]:
         size = self.party.manifest.size if self._store is not None else 0
@@ -203,6 +218,8 @@ class ReceiveSession(Session):
             self._decline(messages.CODE_NO_ROOM, "it cannot be stored", error)
             return
         self.started_at = self._now
+        if self._limit is not None:
+            self._credit = Credit(self._limit, self._now, self.connection.bytes_received)
         self.party.prepared()
 
     def _verify(self, effect: VerifyChunks) -> None:

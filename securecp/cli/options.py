@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from securecp.cli import home as homes
+from securecp.cli.failures import UsageError
 from securecp.cli.home import Home
 from securecp.cli.output import Output
 
@@ -64,3 +65,23 @@ def passphrase(command: Callable[..., Any]) -> Callable[..., Any]:
         return command(*args, passphrase=Passphrase(passphrase_fd, passphrase_file), **rest)
 
     return wrapped
+
+
+def _rate(_ctx: click.Context, _param: click.Parameter, value: str | None) -> int | None:
+    from securecp.cli import units
+
+    try:
+        return None if value is None else units.parse_rate(value)
+    except ValueError as error:
+        raise UsageError(
+            f"--limit: {error}",
+            "write for example 500k, 1.5MB/s or 20Mbit; it counts bytes unless you say bit",
+        ) from None
+
+
+def limit(command: Callable[..., Any]) -> Callable[..., Any]:
+    """`--limit`; the command gets `limit` in bytes per second, or None."""
+    return click.option(
+        "--limit", callback=_rate, metavar="RATE",
+        help="At most this fast, such as 500k, 1.5MB/s or 20Mbit.",
+    )(command)  # fmt: skip

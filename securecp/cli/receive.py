@@ -41,6 +41,7 @@ Examples:
     "--on-conflict", type=click.Choice(["rename", "skip", "overwrite"]), default="rename",
     show_default=True, help="If a file of that name is there.",
 )  # fmt: skip
+@options.limit
 @options.passphrase
 @options.common
 def receive(
@@ -53,6 +54,7 @@ def receive(
     once: bool,
     yes: bool,
     on_conflict: "Conflict",
+    limit: int | None,
     passphrase: "Passphrase",
 ) -> int:
     """Wait for files from contacts.
@@ -93,6 +95,7 @@ def receive(
         once=once,
         conflict=on_conflict,
         only=only,
+        limit=limit,
     )
     return _wait(wanted, narrator, consent)
 

@@ -34,6 +34,7 @@ Examples:
   securecp send holiday/ --to alice --at 192.0.2.7:4400
   securecp send report.pdf notes/ --to alice        at the endpoint in the contacts
   securecp send -- -odd-name --to alice             a name that begins with -
+  securecp send disk.img --to alice --limit 2M      at most 2 MB/s (20Mbit counts bits)
 """
 )
 @click.argument("paths", nargs=-1, required=True, metavar="PATH...")
@@ -43,6 +44,7 @@ Examples:
     "--timeout", type=click.FloatRange(0.1, 3600), default=10.0, show_default=True,
     metavar="SECONDS", help="How long to wait for an answer.",
 )  # fmt: skip
+@options.limit
 @options.passphrase
 @options.common
 def send(
@@ -52,6 +54,7 @@ def send(
     name: str,
     at: str | None,
     timeout: float,
+    limit: int | None,
     passphrase: "Passphrase",
 ) -> int:
     """Send files and folders to a contact.
@@ -62,6 +65,7 @@ def send(
     from securecp.cli.book import Book
     from securecp.cli.narrate import Narrator
     from securecp.net.dial import SendOptions
+    from securecp.net.pace import Pace
 
     present, missing = look(paths)
     identity = face.home.identity(passphrase)
@@ -82,6 +86,7 @@ def send(
             endpoints=endpoints,
             paths=present,
             timeout=timeout,
+            pace=Pace(limit=limit),
         ),
         narrator,
     )

@@ -7,6 +7,12 @@ from securecp.cli.text import safe_text
 _STEPS = ("bytes", "kB", "MB", "GB", "TB", "PB")
 _FACTORS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
 _SIZE = re.compile(r"(\d{1,15}(?:\.\d{1,6})?)\s*([kmgt]?)(i?)b?", re.IGNORECASE)
+_RATE = re.compile(
+    r"(\d{1,12}(?:\.\d{1,6})?)\s*([kKmMgGtT]?)(i?)(B|[bB][iI][tT][sS]?|b(?=ps\Z))?(?:/s|ps)?",
+    re.ASCII,
+)
+SLOWEST = 1_000
+"""Bytes per second: below it a single datagram takes longer than a person waits for a sign."""
 
 
 def size(count: float) -> str:
@@ -53,3 +59,20 @@ def parse_size(text: str) -> int:
         raise ValueError(f"{safe_text(text, 40)!r} is no size; write for example 500MB or 2GiB")
     base = 1024 if binary else 1000
     return int(float(number) * base ** _FACTORS[unit.lower()])
+
+
+def parse_rate(text: str) -> int:
+    """`500k`, `1.5 MB/s`, `20Mbit` as bytes per second; ValueError says what is wrong.
+
+    k, M, G, T are powers of 1000, with i of 1024; they count bytes unless `bit` or `bps` is said.
+    """
+    match = _RATE.fullmatch(text.strip())
+    if match is None or (match[3] and not match[2]):
+        raise ValueError(f"{safe_text(text, 40)!r} is no rate")
+    number, unit, binary, what = match.groups()
+    count = float(number) * (1024 if binary else 1000) ** _FACTORS[unit.lower()]
+    bits = what is not None and what != "B"
+    bytes_per_second = int(count / 8) if bits else int(count)
+    if bytes_per_second < SLOWEST:
+        raise ValueError(f"{safe_text(text, 40)!r} is too slow: at least 1 kB/s")
+    return bytes_per_second

@@ -8,7 +8,8 @@ import errno
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 from keys.identity import Identity, PublicKey
@@ -25,6 +26,7 @@ from securecp.events import Done, Event, Failed, Listening, Offered
 from securecp.hub import Hub
 from securecp.net.ciphers import aes_is_fast
 from securecp.net.driver import Driver
+from securecp.net.pace import Pace
 from securecp.net.udp import UdpSocket
 from securecp.net.workshop import Workshop
 from securecp.receiving import ReceiveSession
@@ -34,6 +36,7 @@ from securecp.transport import connection as transport
 from securecp.transport.connection import Connection
 from securecp.transport.control import WINDOW
 from securecp.transport.exchange import CallFailed, Exchange
+from securecp.transport.limit import first_credit
 from securecp.transport.wire import LARGEST_DATAGRAM, Endpoint, Parameters, SessionKeys
 
 __all__ = ["Decision", "ReceiveOptions", "SendOptions", "receive", "send"]
@@ -52,6 +55,7 @@ class SendOptions:
     endpoints: list[Endpoint]
     paths: list[Path]
     timeout: float = 10.0
+    pace: Pace = field(default_factory=Pace)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +73,8 @@ class ReceiveOptions:
     conflict: Conflict = "rename"
     only: bytes | None = None
     """Refuse every other contact."""
+    limit: int | None = None
+    """Bytes per second that one transfer may bring us."""
 
 
 def send(options: SendOptions, emit: Callable[[Event], None]) -> Done:
@@ -82,7 +88,8 @@ def send(options: SendOptions, emit: Callable[[Event], None]) -> Done:
         raise SourceError(f"nothing to send: {os.fsdecode(path)}: {reason}")
     endpoints = list(options.endpoints)
     family = "::" if ":" in endpoints[0].address else "0.0.0.0"  # noqa: S104
-    with _Station(options.identity, Endpoint(family, 0), lambda _: False) as station:
+    here = Endpoint(family, 0)
+    with _Station(options.identity, here, lambda _: False, pace=options.pace) as station:
         outcome: list[Done] = []
 
         def meet(connection: Connection, now: float) -> Session:
@@ -129,7 +136,10 @@ def receive(
 
     Returns an exit code; with `once` a failed transfer raises its error.
     """
-    with _Station(options.identity, options.listen, options.allowed) as station:
+    window = CONTENT_WINDOW if options.limit is None else first_credit(options.limit)
+    with _Station(
+        options.identity, options.listen, options.allowed, content_window=window
+    ) as station:
 
         def meet(connection: Connection, now: float) -> Session | None:
             if options.only is not None and connection.peer != options.only:
@@ -145,6 +155,7 @@ def receive(
                 open_store=lambda peer: Store(options.into(peer), conflict=options.conflict),
                 policy=options.policy,
                 ask=ask,
+                limit=options.limit,
             )
 
         results: list[Done] = []
@@ -176,12 +187,18 @@ class _Station:
     """A socket with everything that stands on it; leaving it says goodbye to every peer."""
 
     def __init__(
-        self, identity: Identity, endpoint: Endpoint, allowed: Callable[[bytes], bool]
+        self,
+        identity: Identity,
+        endpoint: Endpoint,
+        allowed: Callable[[bytes], bool],
+        *,
+        pace: Pace | None = None,
+        content_window: int = CONTENT_WINDOW,
     ) -> None:
         self._socket = _bind(endpoint)
-        parameters = Parameters(aes_is_fast(), LARGEST_DATAGRAM, WINDOW, CONTENT_WINDOW)
+        parameters = Parameters(aes_is_fast(), LARGEST_DATAGRAM, WINDOW, content_window)
         self.exchange: Exchange[Connection] = Exchange(
-            identity, allowed, _connect, os.urandom, parameters
+            identity, allowed, partial(_connect, pace or Pace()), os.urandom, parameters
         )
         self.endpoint = self._socket.endpoint
 
@@ -237,8 +254,8 @@ class _Hub(Hub):
         super().advance(now)
 
 
-def _connect(keys: SessionKeys, endpoint: Endpoint, now: float) -> Connection:
-    return Connection(keys, endpoint, now, os.urandom)
+def _connect(pace: Pace, keys: SessionKeys, endpoint: Endpoint, now: float) -> Connection:
+    return Connection(keys, endpoint, now, os.urandom, controller=pace.controller())
 
 
 def _bind(endpoint: Endpoint) -> UdpSocket:

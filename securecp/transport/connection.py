@@ -87,6 +87,8 @@ class Connection:
         """Whether a datagram of the peer has verified."""
         self.closed = False
         self.bytes_sent = 0
+        self.bytes_received = 0
+        """Of what verified; the heads of a train's fragments only if it came in one piece."""
         largest = min(keys.ours.largest_datagram, keys.theirs.largest_datagram)
         self.content_out = ContentSender(keys.theirs.content_window)
         self.content_in = ContentReceiver(keys.ours.content_window)
@@ -192,6 +194,11 @@ class Connection:
             self._incoming.judge_windows()
         return events
 
+    def grant_content(self, total: int) -> None:
+        """Let the peer send `total` bytes of content in all, instead of a window of ours."""
+        self.content_in.granted = total
+        self._incoming.judge_windows()
+
     @property
     def rtt(self) -> float:
         """Smoothed round-trip time in seconds."""
@@ -220,6 +227,7 @@ class Connection:
         self._timers.set(Timer.IDLE, now + IDLE_TIMEOUT)
         if self._close is not None:
             return
+        came = self.content_in.came
         try:
             self._incoming.take(now, opened)
         except RangeCapError:
@@ -227,6 +235,7 @@ class Connection:
         except ProtocolError as error:
             self.close(CLOSE_PROTOCOL, error.message)
             self._incoming.events.append(Closed(CLOSE_PROTOCOL, error.message, remote=False))
+        self.bytes_received += max(len(burst.data), self.content_in.came - came)
         self._report()
 
     def _report(self) -> None:

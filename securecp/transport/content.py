@@ -48,7 +48,7 @@ class ContentSender:
     @property
     def pending(self) -> bool:
         """Whether something may be sent now."""
-        return bool(len(self._again)) or (bool(len(self._new)) and self._counted < self.limit)
+        return self._again.total > 0 or (self._new.total > 0 and self._counted < self.limit)
 
     @property
     def unfinished(self) -> bool:
@@ -74,7 +74,7 @@ class ContentSender:
 
     def take(self, most: int) -> tuple[int, int]:
         """A range of at most `most` bytes to send now; call only if `pending`."""
-        if len(self._again):
+        if self._again.total:
             start, end = self._again.pop_first(most)
         else:
             start, end = self._new.pop_first(min(most, self.limit - self._counted))
@@ -88,8 +88,8 @@ class ContentSender:
 
     def on_acked(self, start: int, end: int) -> None:
         """The peer has this range."""
-        self._acked.add(start, end)
-        if len(self._again):
+        self._acked.add_new(start, end)
+        if self._again.total:
             self._again.remove(start, end)
 
     def on_late(self, start: int, end: int) -> None:
@@ -117,7 +117,10 @@ class ContentReceiver:
         self._window = window
         self._expected = RangeSet()
         self._received = RangeSet(cap=RANGES)
-        self._came = 0
+        self.came = 0
+        """Bytes that have come in CHUNKs that were accepted, copies included."""
+        self.granted: int | None = None
+        """Bytes that the peer may send in all, in place of the window."""
 
     @property
     def stored(self) -> int:
@@ -127,7 +130,7 @@ class ContentReceiver:
     @property
     def limit(self) -> int:
         """Bytes of content that the peer may send in all."""
-        return self._came + self._window
+        return self.came + self._window if self.granted is None else self.granted
 
     def expect(self, start: int, end: int) -> None:
         """Open this part of content space."""
@@ -146,7 +149,7 @@ class ContentReceiver:
         if self.sink is None or not self._expected.covers(offset, end):
             raise ProtocolError("content that was not asked for")
         fresh = self._received.add_new(offset, end)
-        self._came += end - offset
+        self.came += end - offset
         if fresh == [(offset, end)]:
             self.sink.store(offset, slices)
             return

@@ -179,8 +179,8 @@ EDITS = (
     Edit(
         "a datagram with too many gaps earns credit",
         "securecp/transport/content.py",
-        "        fresh = self._received.add_new(offset, end)\n        self._came += end - offset\n",
-        "        self._came += end - offset\n        fresh = self._received.add_new(offset, end)\n",
+        "        fresh = self._received.add_new(offset, end)\n        self.came += end - offset\n",
+        "        self.came += end - offset\n        fresh = self._received.add_new(offset, end)\n",
         (f"{CONTENT}::test_tr05_too_many_gaps_store_nothing_and_give_no_credit",),
     ),
 )

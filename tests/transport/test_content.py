@@ -108,8 +108,8 @@ def test_everything_arrives_once_and_no_credit_leaks(seed: int, window: int, siz
             break
         channel.send()
         channel.move()
-        assert sender._counted == receiver._came + channel.flying()
-        assert receiver.limit == receiver._came + window
+        assert sender._counted == receiver.came + channel.flying()
+        assert receiver.limit == receiver.came + window
         assert sender.acked <= receiver.stored
     assert channel.store.came == set(range(size))
     assert sender.acked == receiver.stored == size
@@ -134,7 +134,7 @@ def test_files_that_are_sent_again_cost_no_credit_for_ever(seed: int) -> None:
             channel.send()
             channel.move()
         assert channel.store.came == set(range(3_000))
-    assert sender._counted == receiver._came
+    assert sender._counted == receiver.came
 
 
 def test_new_content_stops_at_the_limit_and_lost_content_does_not() -> None:
@@ -222,7 +222,7 @@ def test_tr07_content_outside_what_was_asked_for_is_a_breach(start: int, end: in
     receiver.expect(300, 400)
     with pytest.raises(ProtocolError):
         receiver.receive(start, [memoryview(bytes(end - start))])
-    assert receiver.stored == receiver._came == 0
+    assert receiver.stored == receiver.came == 0
 
 
 def test_tr07_content_before_there_is_a_place_for_it_is_a_breach() -> None:
@@ -253,7 +253,7 @@ def test_tr05_too_many_gaps_store_nothing_and_give_no_credit() -> None:
         receiver._received.add(2 * number, 2 * number + 1)
     with pytest.raises(RangeCapError):
         receiver.receive(3 * RANGES, [memoryview(TRUTH)[:10]])
-    assert receiver._came == 0
+    assert receiver.came == 0
     assert not store.came
     assert len(receiver._received) == RANGES
 
