@@ -36,7 +36,7 @@ from securecp.transport import connection as transport
 from securecp.transport.connection import Connection
 from securecp.transport.control import WINDOW
 from securecp.transport.exchange import CallFailed, Exchange
-from securecp.transport.limit import first_credit
+from securecp.transport.limit import first_credit, largest_datagram
 from securecp.transport.wire import LARGEST_DATAGRAM, Endpoint, Parameters, SessionKeys
 
 __all__ = ["Decision", "ReceiveOptions", "SendOptions", "receive", "send"]
@@ -136,9 +136,8 @@ def receive(
 
     Returns an exit code; with `once` a failed transfer raises its error.
     """
-    window = CONTENT_WINDOW if options.limit is None else first_credit(options.limit)
     with _Station(
-        options.identity, options.listen, options.allowed, content_window=window
+        options.identity, options.listen, options.allowed, limit=options.limit
     ) as station:
 
         def meet(connection: Connection, now: float) -> Session | None:
@@ -193,10 +192,10 @@ class _Station:
         allowed: Callable[[bytes], bool],
         *,
         pace: Pace | None = None,
-        content_window: int = CONTENT_WINDOW,
+        limit: int | None = None,
     ) -> None:
         self._socket = _bind(endpoint)
-        parameters = Parameters(aes_is_fast(), LARGEST_DATAGRAM, WINDOW, content_window)
+        parameters = _parameters(limit)
         self.exchange: Exchange[Connection] = Exchange(
             identity, allowed, partial(_connect, pace or Pace()), os.urandom, parameters
         )
@@ -252,6 +251,13 @@ class _Hub(Hub):
     def advance(self, now: float) -> None:
         self.workshop.collect()
         super().advance(now)
+
+
+def _parameters(limit: int | None) -> Parameters:
+    """What we declare, given how many bytes per second we take."""
+    if limit is None:
+        return Parameters(aes_is_fast(), LARGEST_DATAGRAM, WINDOW, CONTENT_WINDOW)
+    return Parameters(aes_is_fast(), largest_datagram(limit), WINDOW, first_credit(limit))
 
 
 def _connect(pace: Pace, keys: SessionKeys, endpoint: Endpoint, now: float) -> Connection:

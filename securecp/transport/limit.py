@@ -9,7 +9,7 @@ builds anywhere: what is not sent has not been read from the disk either.
 
 from securecp.transport.congestion import Controller, Delivery
 from securecp.transport.rtt import INITIAL_RTT, Rtt
-from securecp.transport.wire import BASE_DATAGRAM
+from securecp.transport.wire import BASE_DATAGRAM, LARGEST_DATAGRAM
 
 SLACK = 0.1
 """Seconds of the rate that may be in flight beyond what a round trip holds: ACKs may be late."""
@@ -75,10 +75,20 @@ class Limited:
         self._controller.on_datagram_size(size)
 
 
+ETHERNET_DATAGRAM = 1_472
 CREDIT_TIME = 0.25
 """Seconds of the rate that a peer may send before we have said more; a quarter of it is a step."""
 SMALLEST_CREDIT = 4 * BASE_DATAGRAM
 """So that each step of a small limit is worth a datagram."""
+
+
+DATAGRAM_TIME = 0.05
+"""Seconds of the rate that one datagram may take, so that probes for long ones cost little."""
+
+
+def largest_datagram(rate: float) -> int:
+    """Bytes of the longest datagram that we take at this rate: the largest of the handshake."""
+    return min(max(int(rate * DATAGRAM_TIME), ETHERNET_DATAGRAM), LARGEST_DATAGRAM)
 
 
 def first_credit(rate: float) -> int:
