@@ -8,10 +8,10 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test sim bench sabotage format lock clean
+.PHONY: help demo test sim bench bench-wan report sabotage format lock clean
 
 help: ## this list
-	@sed -n 's/^\([a-z]*\):.*## /  make \1|/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-16s %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1|/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-16s %s\n", $$1, $$2 }'
 
 demo: $(READY) ## install here and run a real transfer between two identities
 	@$(BIN)/securecp demo
@@ -32,8 +32,14 @@ test: $(READY) ## every check: format, lint, types, imports, dependencies, spell
 sim: $(READY) ## simulated transfers, by default SEEDS=0:5000
 	@$(BIN)/python -m tests.sim.run --seeds $(SEEDS)
 
-bench: $(READY) ## whole transfers over loopback beside scp, rsync and tar, with time, CPU and memory
+bench: $(READY) ## whole transfers over loopback and veth beside scp, rsync and more; options in ARGS
 	@$(BIN)/python -m tests.bench $(ARGS)
+
+bench-wan: $(READY) ## the same over emulated links with delay and loss; needs root
+	@$(BIN)/python -m tests.bench --wan $(ARGS)
+
+report: $(READY) ## docs/performance.md and its pictures from what was measured
+	@$(BIN)/python -m tests.bench.report $(ARGS)
 
 sabotage: $(READY) ## remove each security decision in turn; the tests must notice
 	@$(BIN)/python -m tests.sabotage $(ARGS)

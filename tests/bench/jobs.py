@@ -1,190 +1,146 @@
-"""What is sent, and how one whole job is timed.
+"""How one whole job is timed.
 
 The clock runs from the start of the receiving program until both programs have ended; the sending
-one starts as soon as the receiver listens. Starting the interpreter is inside, comparing the two
-sides afterwards is outside. A service that stands ready anyway (sshd) starts before the clock; its
-CPU counts. CPU and peak memory are what the kernel reports for a process and the children it waited
-for; a program smaller than this one (about 20 MiB) shows our size, since it starts as our copy.
+one starts as soon as the receiver listens (both at once where they meet at a server). Starting the
+interpreter is inside, comparing the two sides afterwards is outside. A service that stands ready
+anyway (sshd) starts before the clock; its CPU counts, unless it is somebody else's (a mailbox).
 """
 
 import filecmp
-import os
-import shlex
-import signal
-import subprocess
-import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
-from dataclasses import dataclass
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
 
-MIB = 1 << 20
+from tests.bench import machine
+from tests.bench.links import Counters, Link, namespace
+from tests.bench.peers.peer import Job, Peer
+from tests.bench.process import Process, Usage
+
 SERVICE_SETTLES = 0.15
 """Seconds for sshd to collect its children before it is told to stop."""
-
-
-class Item(NamedTuple):
-    """Something to send."""
-
-    title: str
-    files: int
-    size: int
-    """Bytes of each file."""
-
-    @property
-    def total(self) -> int:
-        return self.files * self.size
-
-    def make(self, path: Path) -> None:
-        """Write it: one file, or 50 files a directory. Random, so that nothing can compress it."""
-        if self.files == 1:
-            _fill(path, self.size)
-            return
-        for number in range(self.files):
-            folder = path / f"d{number // 50:03}"
-            folder.mkdir(parents=True, exist_ok=True)
-            _fill(folder / f"f{number % 50:02}.bin", self.size)
-
-
-ITEMS = {
-    "1g": Item("1 GiB in one file", 1, 1024 * MIB),
-    "64m": Item("64 MiB in one file", 1, 64 * MIB),
-    "tree": Item("5,000 files of 4 KiB", 5_000, 4096),
-    "1k": Item("one file of 1 kB", 1, 1000),
-}
-
-
-class Job(NamedTuple):
-    """One transfer to make: from `source` into the empty folder `into`, on `port` of loopback."""
-
-    source: Path
-    into: Path
-    port: int
-
-    @property
-    def target(self) -> Path:
-        return self.into / self.source.name
-
-
-class Peer(NamedTuple):
-    """A program to be timed; commands are for `sh`."""
-
-    name: str
-    protocol: str
-    """Where its receiver listens: `tcp` or `udp`."""
-    send: Callable[[Job], str]
-    receive: Callable[[Job], str] | None = None
-    service: Callable[[Job], str] | None = None
-
-
-@dataclass
-class Usage:
-    """What one side cost: seconds of CPU, bytes of peak resident memory."""
-
-    cpu: float = 0.0
-    memory: int = 0
-    code: int = 0
+ENDS = 20.0
+"""Seconds for the receiver to end once the sender has."""
+STATES = {"udp": "07", "tcp": "0A"}
+"""A bound or listening socket, in the kernel's tables."""
 
 
 @dataclass
 class Result:
     """One job; `fault` is empty if both sides ended well and hold the same bytes."""
 
-    seconds: float
-    sender: Usage
-    receiver: Usage
-    fault: str
+    seconds: float = 0.0
+    sender: Usage = field(default_factory=Usage)
+    receiver: Usage = field(default_factory=Usage)
+    fault: str = ""
+    received: int = 0
+    """Bytes that had arrived, of a job that was given up."""
+    other_cpu: float = 0.0
+    """Seconds of CPU spent meanwhile by others: programs, or the kernel on its own account."""
+    link: Counters | None = None
 
 
-class Process:
-    """A program we started, with its own log, which the kernel will account for."""
-
-    def __init__(self, command: str, log: Path) -> None:
-        self._log = log
-        with log.open("wb") as output:
-            self._child = subprocess.Popen(
-                ["sh", "-c", command],
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                start_new_session=True,
-            )
-        self._ended = False
-
-    def wait(self, patience: float) -> Usage:
-        """Wait until it has ended; after `patience` seconds it is killed, as its code shows."""
-        guard = threading.Timer(patience, self._signal, (signal.SIGKILL,))
-        guard.start()
-        _, status, usage = os.wait4(self._child.pid, 0)
-        guard.cancel()
-        self._ended = True
-        self._child.returncode = os.waitstatus_to_exitcode(status)
-        cpu = usage.ru_utime + usage.ru_stime
-        return Usage(cpu, usage.ru_maxrss * 1024, self._child.returncode)
-
-    def stop(self) -> Usage:
-        self._signal(signal.SIGTERM)
-        return self.wait(5.0)
-
-    def abandon(self) -> None:
-        if not self._ended:
-            self._signal(signal.SIGKILL)
-            self.wait(5.0)
-
-    def words(self) -> str:
-        """The last of what it printed."""
-        return self._log.read_text(errors="replace")[-400:].strip()
-
-    def _signal(self, number: signal.Signals) -> None:
-        with suppress(ProcessLookupError):
-            os.killpg(self._child.pid, number)
+class Unfinished(Exception):
+    """A job that did not get so far as to be timed."""
 
 
-def run(peer: Peer, job: Job, logs: Path, patience: float) -> Result:
+def run(peer: Peer, job: Job, link: Link, seed: int, logs: Path, patience: float) -> Result:
     """One timed job; whatever happens, nothing it started is left running."""
-    started: list[Process] = []
+    result = Result()
+    with ExitStack() as stack:
+        stack.enter_context(machine.borrowed(peer.settings))
+        try:
+            link.up(seed, peer.control)
+            _Run(peer, job, link, logs, stack).time(result, patience)
+        except Unfinished as error:
+            result.fault = str(error)
+        finally:
+            stack.close()
+            result.link = link.down()
+    emulator = result.link.cpu if result.link else 0.0
+    own = result.sender.cpu + result.receiver.cpu + emulator
+    result.other_cpu = round(max(0.0, result.other_cpu - own), 3)
+    return result
 
-    def start(command: str, name: str) -> Process:
-        process = Process(command, logs / f"{name}.log")
-        started.append(process)
+
+class _Run:
+    """The processes of one job."""
+
+    def __init__(self, peer: Peer, job: Job, link: Link, logs: Path, stack: ExitStack) -> None:
+        self._peer = peer
+        self._job = job
+        self._link = link
+        self._logs = logs
+        self._stack = stack
+
+    def time(self, result: Result, patience: float) -> None:
+        peer, job = self._peer, self._job
+        service = receiver = None
+        if peer.service:
+            service = self._start(peer.service(job), "service", "b")
+            for port in job.ports[: peer.service_ports]:
+                self._listens(service, peer.service_protocol, port)
+        before, begin = machine.busy(), time.monotonic()
+        if peer.receive:
+            receiver = self._start(peer.receive(job), "receive", "b")
+            if peer.protocol:
+                self._listens(receiver, peer.protocol, job.port)
+        sender = self._start(peer.send(job), "send", "a")
+        result.sender = sender.wait(patience)
+        if receiver and not peer.stop_receiver:
+            left = patience - (time.monotonic() - begin)
+            result.receiver = receiver.wait(max(0.01, min(ENDS, left)))
+        result.seconds = round(time.monotonic() - begin, 4)
+        result.other_cpu = machine.busy() - before
+        if receiver and peer.stop_receiver:
+            result.receiver = receiver.stop()
+            result.receiver.code = 0
+        if service and peer.service_counts:
+            time.sleep(SERVICE_SETTLES)  # noqa: TID251
+            result.receiver = service.stop()
+            result.receiver.code = 0
+        self._judge(result, patience, [process for process in (sender, receiver) if process])
+
+    def _judge(self, result: Result, patience: float, processes: list[Process]) -> None:
+        if result.seconds >= patience:
+            result.fault = f"not done in {patience:g} s"
+            result.received = size(self._job.into)
+        elif result.sender.code or result.receiver.code:
+            words = " | ".join(process.words() for process in processes)
+            codes = f"exit codes {result.sender.code} and {result.receiver.code}"
+            result.fault = f"{codes}: {words}"
+        elif not same(self._job.source, self._peer.target(self._job)):
+            result.fault = "the two sides differ"
+
+    def _start(self, command: str, name: str, side: str) -> Process:
+        process = Process(command, self._logs / f"{name}.log", self._link.inside(side))
+        self._stack.callback(process.abandon)
         return process
 
-    try:
-        return _run(peer, job, start, patience)
-    except TimeoutError as error:
-        words = " | ".join(process.words() for process in started)
-        return Result(0.0, Usage(), Usage(), f"{error}: {words}")
-    finally:
-        for process in started:
-            process.abandon()
+    def _listens(self, process: Process, protocol: str, port: int, patience: float = 15.0) -> None:
+        """Return once some process has bound `port`, as the kernel's own table says."""
+        until = time.monotonic() + patience
+        while time.monotonic() < until:
+            inside = self._link.local or process.entered(namespace("b"))
+            if inside and bound(process.tables, protocol, port):
+                return
+            time.sleep(0.001)  # noqa: TID251
+        raise Unfinished(f"nothing listens on {protocol} port {port}: {process.words()}")
 
 
-def _run(peer: Peer, job: Job, start: Callable[[str, str], Process], patience: float) -> Result:
-    service = receiver = None
-    if peer.service:
-        service = start(peer.service(job), "service")
-        _listens(peer.protocol, job.port)
-    begin = time.monotonic()
-    if peer.receive:
-        receiver = start(peer.receive(job), "receive")
-        _listens(peer.protocol, job.port)
-    sender = start(peer.send(job), "send")
-    sending = sender.wait(patience)
-    receiving = receiver.wait(patience) if receiver else Usage()
-    seconds = time.monotonic() - begin
-    if service:
-        time.sleep(SERVICE_SETTLES)  # noqa: TID251
-        receiving = service.stop()
-        receiving.code = 0
-    fault = ""
-    if sending.code or receiving.code:
-        words = [process.words() for process in (sender, receiver) if process]
-        fault = f"exit codes {sending.code} and {receiving.code}: {' | '.join(words)}"
-    elif not same(job.source, job.target):
-        fault = "the two sides differ"
-    return Result(seconds, sending, receiving, fault)
+def bound(tables: Path, protocol: str, port: int) -> bool:
+    for name in (protocol, f"{protocol}6"):
+        with suppress(OSError):
+            for line in (tables / name).read_text().splitlines()[1:]:
+                fields = line.split()
+                if fields[1].endswith(f":{port:04X}") and fields[3] == STATES[protocol]:
+                    return True
+    return False
+
+
+def size(folder: Path) -> int:
+    """Bytes on the disk of all files in it; parts with hidden names count, holes do not."""
+    return sum(path.stat().st_blocks * 512 for path in folder.rglob("*") if path.is_file())
 
 
 def same(left: Path, right: Path) -> bool:
@@ -201,28 +157,3 @@ def same(left: Path, right: Path) -> bool:
 
 def _names(top: Path) -> list[str]:
     return sorted(str(path.relative_to(top)) for path in top.rglob("*"))
-
-
-def _fill(path: Path, size: int) -> None:
-    with path.open("wb") as file:
-        for offset in range(0, size, MIB):
-            file.write(os.urandom(min(MIB, size - offset)))
-
-
-def _listens(protocol: str, port: int, patience: float = 15.0) -> None:
-    """Return once some process has bound `port`, as the kernel's own table says."""
-    states = {"udp": "07", "tcp": "0A"}
-    until = time.monotonic() + patience
-    while time.monotonic() < until:
-        for table in (f"/proc/net/{protocol}", f"/proc/net/{protocol}6"):
-            for line in Path(table).read_text().splitlines()[1:]:
-                fields = line.split()
-                if fields[1].endswith(f":{port:04X}") and fields[3] == states[protocol]:
-                    return
-        time.sleep(0.001)  # noqa: TID251
-    raise TimeoutError(f"nothing listens on {protocol} port {port}")
-
-
-def quote(*words: object) -> str:
-    """A command for `sh` of these words; `exec` makes the process we watch the program itself."""
-    return "exec " + shlex.join(str(word) for word in words)
