@@ -80,10 +80,12 @@ class Driver:
 
     def _turn(self) -> bool:
         """One turn; True if there is certainly more to do at once."""
-        machine, receive = self._machine, self._udp.receive
-        now = self._clock()
+        machine, receive, clock = self._machine, self._udp.receive, self._clock
+        now = clock()
         reads = 0
         while reads < READS and (burst := receive()) is not None:
+            # Each with its own time: round trips and rates are measured by it.
+            now = clock()
             machine.receive(now, burst)
             reads += 1
         deadline = machine.deadline()
