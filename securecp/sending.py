@@ -18,6 +18,7 @@ from securecp.transfer.effects import (
 )
 from securecp.transfer.manifest import Chunk, Manifest
 from securecp.transfer.offer import summarise
+from securecp.transfer.passing import PassingDigests
 from securecp.transfer.sender import Sender
 from securecp.transport import connection as transport
 from securecp.transport.connection import Connection
@@ -30,6 +31,10 @@ DIGEST_CHUNKS = 64
 
 class Source(Protocol):
     """Where the files come from: the disk, or memory in the simulator."""
+
+    @property
+    def changed(self) -> set[int]:
+        """Entries of which not everything could be read as it was offered."""
 
     def fill(self, offset: int, slots: list[memoryview]) -> None: ...
     def digest(self, chunk: Chunk) -> bytes | None: ...
@@ -56,20 +61,35 @@ class SendSession(Session):
     ) -> None:
         super().__init__(connection, workshop, now)
         self._source = source
+        self._passing = PassingDigests(manifest)
+        self._sent = 0
+        """Content bytes that the party has been told of."""
         self._started = False
         transfer_id = entropy(16)
         self.party = Sender(
             manifest, transfer_id=transfer_id, ours=ours, theirs=self.peer, verify=verify
         )
-        connection.source = source
+        connection.source = self
         summary = summarise(manifest, transfer_id)
         self._events.append(Offered(self.peer, summary.files, summary.size, summary.names))
         self.party.start()
 
     def advance(self, now: float) -> None:
         if not self.over:
-            self.party.content_sent(self.connection.content_out.acked)
+            self._sent = self.connection.content_out.sent
+            self.party.content_sent(self._sent)
         super().advance(now)
+
+    def deadline(self) -> float | None:
+        """At once if content has left whose digests can follow it."""
+        behind = not self.over and self._sent != self.connection.content_out.sent
+        return self._now if behind else None
+
+    def fill(self, offset: int, slots: list[memoryview]) -> None:
+        """The connection's source: from the disk, and past the digests."""
+        self._source.fill(offset, slots)
+        if not self._source.changed:
+            self._passing.note(offset, slots)
 
     def _progress(self) -> tuple[int, int]:
         return self.connection.content_out.acked, self.party.manifest.size
@@ -81,11 +101,14 @@ class SendSession(Session):
         self.connection.send_content(effect.start, effect.end)
 
     def _digest(self, effect: DigestChunks) -> None:
-        sizes = ((chunk, chunk.length) for chunk in effect.chunks)
+        passed = [(chunk, self._passing.take(chunk.number)) for chunk in effect.chunks]
+        self._digested([(chunk, digest) for chunk, digest in passed if digest is not None])
+        sizes = ((chunk, chunk.length) for chunk, digest in passed if digest is None)
         for group in groups(sizes, DIGEST_BYTES, DIGEST_CHUNKS):
             self._done_elsewhere(partial(_digest_all, self._source, group), self._digested)
 
     def _restart(self, effect: RestartSource) -> None:
+        self._passing.forget(effect.entry)
         if not self._source.renew(effect.entry):
             self.party.fail(effect.entry, REASON_OTHER_SIZE)
 

@@ -1,8 +1,8 @@
 """Which chunks the sender's worker digests next, and how the digests become messages (SPEC §8.5).
 
 Two lines of work: all chunks once in order, and those of restarted files again. What is under way
-is bounded, and on a slow path the work waits for the content, so that a file is read from the disk
-once although it is read twice.
+is bounded, and the work waits for the content: what passes by on its way out is digested then, and
+only what did not pass in order is read again.
 """
 
 from collections import deque
@@ -15,8 +15,6 @@ from securecp.transfer.messages import DIGESTS_LIMIT
 UNDER_WAY_CHUNKS = 1_024
 UNDER_WAY_BYTES = 64 << 20
 """What the worker may have at once, so that results and memory stay bounded."""
-AHEAD = 64 << 20
-"""How far digests may run ahead of content, so that the second read finds the first one's pages."""
 
 
 class Digesting:
@@ -44,8 +42,8 @@ class Digesting:
         )
 
     def content_sent(self, offset: int) -> None:
-        """Content has gone out up to about here; the first round may run this far and `AHEAD`."""
-        self._limit = offset + AHEAD
+        """Content has gone out up to here; the first round may run this far."""
+        self._limit = max(offset, self._limit or 0)
 
     def begun(self, entry: int) -> bool:
         """Whether some digests of the file are out or known, but not all known."""
@@ -114,7 +112,7 @@ class Digesting:
             if chunk.entry in self._left:
                 self._cursor = self._manifest.chunks(chunk.entry).stop
                 continue
-            if self._limit is not None and chunk.offset > self._limit:
+            if self._limit is not None and chunk.offset + chunk.length > self._limit:
                 return None
             self._cursor += 1
             return chunk

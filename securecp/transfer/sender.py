@@ -141,7 +141,7 @@ class Sender(Party):
         self.state = State.SENDING
 
     def content_sent(self, offset: int) -> None:
-        """Content has gone out up to about here; without such calls digests just run ahead."""
+        """Content has gone out up to here; without such calls digests just run ahead."""
         self._digesting.content_sent(offset)
 
     def effects(self) -> list[Effect]:

@@ -56,6 +56,13 @@ class ContentSender:
         return self._acked.total < self._wanted.total
 
     @property
+    def sent(self) -> int:
+        """Up to where in content space everything that was queued has gone out once."""
+        if self._new.total:
+            return self._new.first()[0]
+        return self._wanted.last()[1] if self._wanted.total else 0
+
+    @property
     def acked(self) -> int:
         """Bytes that the peer has."""
         return self._acked.total

@@ -184,8 +184,8 @@ class Exchange(Generic[C]):
         for index, session in list(self._sessions.items()):
             burst = session.channel.transmit(now)
             if burst is not None:
-                # Last in the order of the dict, last in turn.
-                self._sessions[index] = self._sessions.pop(index)
+                if len(self._sessions) > 1:  # last in the order of the dict, last in turn
+                    self._sessions[index] = self._sessions.pop(index)
                 return burst
         self._forget_closed()
         return None

@@ -91,6 +91,10 @@ class MemorySource:
         content = self._tree.contents[chunk.entry]
         return blake3(content[chunk.start : chunk.start + chunk.length]).digest()
 
+    @property
+    def changed(self) -> set[int]:
+        return set()
+
     def unchanged(self, entry: int) -> bool:
         return self._seen[entry] is self._tree.contents[entry]
 

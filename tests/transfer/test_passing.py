@@ -1,0 +1,110 @@
+"""Digests taken in passing are those of the chunks, whatever the bursts; gaps are left out."""
+
+from random import Random
+
+from blake3 import blake3
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from securecp.transfer import entries
+from securecp.transfer.manifest import Manifest
+from securecp.transfer.passing import PassingDigests
+from tests.transfer.pair import file, small_chunks
+
+CHUNK = 100
+
+
+def manifest_of(sizes: list[int]) -> Manifest:
+    return Manifest([file(f"f{number:03}", size) for number, size in enumerate(sizes)])
+
+
+def whole(manifest: Manifest, content: bytes) -> dict[int, bytes]:
+    chunks = [manifest.chunk(number) for number in range(manifest.chunk_count)]
+    return {
+        chunk.number: blake3(content[chunk.offset : chunk.offset + chunk.length]).digest()
+        for chunk in chunks
+    }
+
+
+def taken(manifest: Manifest, passing: PassingDigests) -> dict[int, bytes]:
+    found = {number: passing.take(number) for number in range(manifest.chunk_count)}
+    return {number: digest for number, digest in found.items() if digest is not None}
+
+
+def slots(rng: Random, data: bytes) -> list[memoryview]:
+    """The bytes of one burst, in one slot or several."""
+    size = rng.choice([len(data), 7, 64])
+    return [memoryview(data)[at : at + size] for at in range(0, len(data), max(size, 1))]
+
+
+SIZES = st.lists(st.integers(0, 350), min_size=1, max_size=12)
+
+
+@settings(max_examples=150)
+@given(SIZES, st.integers(0, 1 << 32))
+def test_what_passes_in_order_is_digested_whole(sizes: list[int], seed: int) -> None:
+    rng = Random(seed)
+    with small_chunks(CHUNK):
+        manifest = manifest_of(sizes)
+        content = rng.randbytes(manifest.size)
+        passing = PassingDigests(manifest)
+        at = 0
+        while at < len(content):
+            size = rng.choice([1, 30, 99, 100, 500])
+            passing.note(at, slots(rng, content[at : at + size]))
+            at = min(at + size, len(content))
+            if rng.random() < 0.3:  # something is sent again
+                back = rng.randrange(at)
+                passing.note(back, slots(rng, content[back:at]))
+        assert taken(manifest, passing) == whole(manifest, content)
+        assert not taken(manifest, passing), "each is given once"
+
+
+@settings(max_examples=150)
+@given(SIZES, st.integers(0, 1 << 32))
+def test_a_chunk_with_a_gap_is_left_to_others(sizes: list[int], seed: int) -> None:
+    rng = Random(seed)
+    with small_chunks(CHUNK):
+        manifest = manifest_of(sizes)
+        content = rng.randbytes(manifest.size)
+        passing = PassingDigests(manifest)
+        passed = bytearray(len(content))
+        at = 0
+        while at < len(content):
+            size = rng.choice([10, 40, 150])
+            if rng.random() < 0.7:
+                passing.note(at, slots(rng, content[at : at + size]))
+                passed[at : at + size] = b"\x01" * len(passed[at : at + size])
+            at += size
+        right = whole(manifest, content)
+        found = taken(manifest, passing)
+        for number, digest in right.items():
+            chunk = manifest.chunk(number)
+            complete = all(passed[chunk.offset : chunk.offset + chunk.length])
+            assert found.get(number) == (digest if complete else None)
+
+
+def test_what_is_forgotten_is_not_given() -> None:
+    with small_chunks(CHUNK):
+        manifest = manifest_of([250, 250, 250])
+        content = Random(1).randbytes(750)
+        passing = PassingDigests(manifest)
+        passing.note(0, [memoryview(content)[:430]])
+        passing.forget(0)
+        passing.forget(1)
+        passing.note(430, [memoryview(content)[430:]])
+        right = whole(manifest, content)
+        third = manifest.chunks(2)
+        assert taken(manifest, passing) == {number: right[number] for number in third}
+
+
+def test_a_file_that_is_sent_anew_is_not_followed() -> None:
+    """Its digests are asked for before its content has gone out again."""
+    with small_chunks(CHUNK):
+        manifest = manifest_of([200])
+        passing = PassingDigests(manifest)
+        passing.note(0, [memoryview(bytes(200))])
+        passing.forget(0)
+        passing.note(0, [memoryview(bytes(200))])
+        assert not taken(manifest, passing)
+    assert entries.CHUNK != CHUNK
