@@ -13,7 +13,7 @@ from securecp.transport.rtt import Rtt
 
 
 class Delivery(NamedTuple):
-    """What one acknowledged burst says of the path."""
+    """What the newest burst that an ACK names says of the path."""
 
     delivered: int
     """Bytes acknowledged between the burst's leaving and its acknowledgement."""
@@ -65,7 +65,10 @@ class Controller(Protocol):
         app_limited: bool,
         delivery: Delivery | None = None,
     ) -> None:
-        """`size` bytes of a burst are acknowledged; `app_limited`: the window had room left."""
+        """One ACK for `size` bytes, the newest of which left at `sent_at`.
+
+        `app_limited`: the window had room left.
+        """
 
     def on_loss(self, now: float, sent_at: float, size: int, in_flight: int) -> None:
         """`size` bytes of a burst are taken for lost."""
@@ -134,8 +137,12 @@ class DeliveryMeter:
         """`size` bytes are taken for lost."""
         self.lost += size
 
+    def on_late(self, size: int) -> None:
+        """`size` bytes taken for lost were delivered after all; too late for a sample."""
+        self.delivered += size
+
     def on_ack(self, now: float, size: int, stamp: Stamp) -> Delivery:
-        """`size` bytes of the burst with this stamp are acknowledged."""
+        """`size` bytes are acknowledged at once; the newest burst among them has this stamp."""
         self.delivered += size
         self._delivered_at = now
         self._first_sent_at = max(self._first_sent_at, stamp.sent_at)

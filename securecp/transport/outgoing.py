@@ -137,9 +137,10 @@ class Outgoing:
         return data
 
     def _enter(self, now: float, record: Record) -> None:
-        parts = self._parts
-        parts.recovery.sent(record)
-        parts.pacer.on_sent(now, record.size, parts.recovery.controller.pacing_rate)
+        parts, recovery = self._parts, self._parts.recovery
+        recovery.sent(record)
+        rate = recovery.controller.pacing_rate
+        parts.pacer.on_sent(now, record.size, rate, recovery.rtt.smoothed)
         parts.due.probes = max(0, parts.due.probes - record.count)
         parts.timers.set(Timer.KEEPALIVE, now + KEEPALIVE)
 

@@ -123,21 +123,31 @@ class Recovery:
                 raise ProtocolError("ACK for a counter that was left out")
 
     def _credit(self, now: float, acked: Iterable[Part]) -> None:
-        in_flight = self.flight.bytes
+        """Tell the controller once an ACK: all that came through, and what its newest burst shows.
+
+        A sample at each burst would count those before it, but not those behind it, at one instant.
+        """
+        newest, total = None, 0
         for record, bits in acked:
-            size = record.bytes_of(bits)
             if record.stamp is None or record.probe:
                 continue
-            delivery = self.meter.on_ack(now, size, record.stamp)
-            self.controller.on_ack(
-                now, record.sent_at, size, self.rtt, in_flight, self.app_limited, delivery
-            )
+            total += record.bytes_of(bits)
+            if newest is None or record.first > newest.first:
+                newest = record
+        if newest is None or newest.stamp is None:
+            return
+        delivery = self.meter.on_ack(now, total, newest.stamp)
+        self.controller.on_ack(
+            now, newest.sent_at, total, self.rtt, self.flight.bytes, self.app_limited, delivery
+        )
 
     def _bear_reordering(self, now: float, late: Iterable[Part]) -> None:
         for record, bits in late:
             distance = self.flight.largest_acked - record.first + 1
             self._threshold = min(max(self._threshold, distance), LARGEST_PACKET_THRESHOLD)
-            self.controller.on_spurious_loss(now, record.sent_at, record.bytes_of(bits))
+            size = record.bytes_of(bits)
+            self.meter.on_late(size)
+            self.controller.on_spurious_loss(now, record.sent_at, size)
 
     def _detect(self, now: float, outcome: Outcome) -> None:
         """Packet and time thresholds (RFC 9002 §6.1), then the time of the next one."""

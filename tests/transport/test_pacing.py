@@ -7,10 +7,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from securecp.transport.pacing import (
-    ALLOWANCE,
     LARGEST_BURST,
+    LEAST_ALLOWANCE,
     LONGEST_WAIT,
+    MOST_ALLOWANCE,
     Pacer,
+    allowance,
     burst_length,
 )
 
@@ -29,7 +31,7 @@ def test_the_first_burst_leaves_at_once() -> None:
 def test_nothing_leaves_before_its_time() -> None:
     pacer = Pacer()
     pacer.on_sent(10.0, 10_000, 1e6)
-    assert pacer.ready_at == pytest.approx(10.01 - ALLOWANCE)
+    assert pacer.ready_at == pytest.approx(10.01 - LEAST_ALLOWANCE)
     pacer.on_sent(10.0, 10_000, 1e6)
     assert pacer.allowed(10.01, 1e6, 1_000) == 0
     assert pacer.allowed(pacer.ready_at, 1e6, 1_000) == 1
@@ -44,10 +46,10 @@ def test_without_a_rate_nothing_waits() -> None:
 def test_a_better_rate_shortens_the_wait() -> None:
     pacer = Pacer()
     pacer.on_sent(10.0, 4_000, 10_000.0)
-    assert pacer.ready_at == pytest.approx(10.4 - ALLOWANCE)
+    assert pacer.ready_at == pytest.approx(10.4 - LEAST_ALLOWANCE)
     assert pacer.allowed(10.1, 10_000.0, 1_000) == 0
     assert pacer.allowed(10.1, 100_000.0, 1_000) == 0
-    assert pacer.ready_at == pytest.approx(10.13, abs=ALLOWANCE)
+    assert pacer.ready_at == pytest.approx(10.13, abs=LEAST_ALLOWANCE)
     assert pacer.allowed(10.11, math.inf, 1_000) == 64
 
 
@@ -55,7 +57,7 @@ def test_a_worse_rate_lengthens_the_wait() -> None:
     pacer = Pacer()
     pacer.on_sent(10.0, 4_000, 100_000.0)
     assert pacer.allowed(10.0, 50_000.0, 1_000) == 0
-    assert pacer.ready_at == pytest.approx(10.08 - 2 * ALLOWANCE)
+    assert pacer.ready_at == pytest.approx(10.08 - 2 * LEAST_ALLOWANCE)
 
 
 def test_a_rate_measured_over_an_outage_does_not_hold_us_for_ever() -> None:
@@ -100,7 +102,16 @@ def test_f22_no_stall_is_followed_by_more_than_the_allowance(
         for at, size in sent[first:]:
             total += size
             time = at - sent[first][0]
-            assert total <= rate * (time + ALLOWANCE) * 1.0001 + largest
+            assert total <= rate * (time + LEAST_ALLOWANCE) * 1.0001 + largest
+
+
+def test_on_a_long_path_an_eighth_of_the_round_trip_may_be_caught_up_on() -> None:
+    assert allowance(0.0001) == LEAST_ALLOWANCE == 0.002
+    assert allowance(0.05) == 0.05 / 8
+    assert allowance(0.5) == MOST_ALLOWANCE == 0.01
+    pacer = Pacer()
+    pacer.on_sent(10.0, 20_000, 1e6, 0.05)
+    assert pacer.ready_at == pytest.approx(10.02 - 0.05 / 8)
 
 
 def test_a_late_wake_up_does_not_cost_rate() -> None:
