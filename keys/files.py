@@ -17,7 +17,6 @@ private there by its access list, and this file only replaces and locks.
 
 import os
 import re
-import secrets
 import shlex
 import stat
 import sys
@@ -136,6 +135,8 @@ class PrivateDirectory:
         """
         assert self._locked
         self._sweep()
+        import secrets  # 3 ms to import, and only for writers
+
         temporary = f".securecp-{secrets.token_hex(8)}.new"
         with _explained(self.path / name, "write"):
             try:

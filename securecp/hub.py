@@ -6,14 +6,17 @@ sessions report comes out of `on_event` with the session it concerns.
 
 import math
 from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeAlias
 
 from securecp.events import Connected, Event
-from securecp.session import Session
-from securecp.transport.connection import Connection
 from securecp.transport.exchange import CallFailed, Exchange
 from securecp.transport.wire import Burst
 
-Meet = Callable[[Connection, float], Session | None]
+if TYPE_CHECKING:
+    from securecp.session import Session
+    from securecp.transport.connection import Connection
+
+Meet: TypeAlias = "Callable[[Connection, float], Session | None]"
 PATH = "direct"
 """How a peer is reached at an address that was typed."""
 
@@ -23,10 +26,10 @@ class Hub:
 
     def __init__(
         self,
-        exchange: Exchange[Connection],
+        exchange: "Exchange[Connection]",
         meet: Meet,
-        on_event: Callable[[Session, Event], None],
-        on_over: Callable[[Session], None],
+        on_event: "Callable[[Session, Event], None]",
+        on_over: "Callable[[Session], None]",
         on_call_failed: Callable[[CallFailed], None] = lambda _: None,
     ) -> None:
         self._exchange = exchange

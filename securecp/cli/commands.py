@@ -5,8 +5,8 @@ from typing import NoReturn
 
 import click
 
+from securecp import VERSION
 from securecp.cli.failures import UsageError, nearest
-from securecp.cli.main import VERSION
 
 _COMMANDS = {
     # name: (module and object, what --help says about it)

@@ -18,7 +18,7 @@ from securecp.cli.narrate import offer_words
 from securecp.cli.output import Output
 from securecp.cli.text import listed, quoted
 from securecp.events import Offered
-from securecp.net.dial import Decision
+from securecp.session import Decision
 
 QUESTIONS = 3
 PERIOD = 60.0

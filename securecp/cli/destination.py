@@ -6,7 +6,6 @@ says.
 """
 
 import os
-import tempfile
 from pathlib import Path
 
 from securecp.cli.failures import UsageError
@@ -31,6 +30,8 @@ def check(folder: Path, *, ours: Path | None = None) -> None:
 
 def prepare(folder: Path) -> None:
     """Make the folder if it is missing, and find out now whether it can be written."""
+    import tempfile
+
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder, prefix=".securecp-"):

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,8 @@ from securecp.cli.personal import to_receiver
 from securecp.errors import InterruptedTransferError, SecurecpError
 
 if TYPE_CHECKING:
+    from keys.errors import KeysError
+    from keys.identity import PublicKey
     from securecp.cli.book import Book
     from securecp.cli.consent import Consent
     from securecp.cli.narrate import Narrator
@@ -62,42 +65,51 @@ def receive(
     Only contacts are answered; for everyone else nobody seems to be here. Unless the contact is
     set to `accept = always` or --yes is given, each offer is shown and you are asked.
     """
-    from securecp.cli.book import Book
-    from securecp.cli.consent import Consent
-    from securecp.cli.narrate import Narrator
-    from securecp.net.dial import ReceiveOptions
+    from securecp.net.bind import bind
 
-    where = endpoints.to_listen(listen)
-    output = face.output
-    identity = face.home.identity(passphrase)
-    book = Book(
-        face.home.contacts_file,
-        identity.public,
-        trouble=lambda error: output.warning(f"nobody is allowed for now: {error.message}"),
-    )
-    only = bytes(book.contacts.lookup(name).key) if name is not None else None
-    choose = chooser(face, book, into, anywhere=into_anywhere)
-    consent = Consent(book, output, choose, yes=yes)
-    narrator = Narrator(
-        output,
+    # First of all, so that whoever calls while we get ready is heard when we are.
+    with closing(bind(endpoints.to_listen(listen))) as udp:
+        identity = face.home.identity(passphrase)
+        book = _book(face, identity.public)
+        choose = chooser(face, book, into, anywhere=into_anywhere)
+        from securecp.cli.consent import Consent
+        from securecp.net.dial import ReceiveOptions
+
+        consent = Consent(book, face.output, choose, yes=yes)
+        _advise(face, book, yes=yes)
+        wanted = ReceiveOptions(
+            identity=identity,
+            allowed=consent.allowed,
+            policy=consent.policy,
+            into=choose,
+            socket=udp,
+            once=once,
+            conflict=on_conflict,
+            only=bytes(book.contacts.lookup(name).key) if name is not None else None,
+            limit=limit,
+        )
+        return _wait(wanted, _narrator(face, book, choose), consent)
+
+
+def _book(face: options.Face, own: "PublicKey") -> "Book":
+    from securecp.cli.book import Book
+
+    def trouble(error: "KeysError") -> None:
+        face.output.warning(f"nobody is allowed for now: {error.message}")
+
+    return Book(face.home.contacts_file, own, trouble=trouble)
+
+
+def _narrator(face: options.Face, book: "Book", choose: Callable[[bytes], Path]) -> "Narrator":
+    from securecp.cli.narrate import Narrator
+
+    return Narrator(
+        face.output,
         sending=False,
         name_of=book.name_of,
         text_of=book.text_of,
         folder_of=lambda peer: os.fsencode(choose(peer)),
     )
-    _advise(face, book, yes=yes)
-    wanted = ReceiveOptions(
-        identity=identity,
-        allowed=consent.allowed,
-        policy=consent.policy,
-        into=choose,
-        listen=where,
-        once=once,
-        conflict=on_conflict,
-        only=only,
-        limit=limit,
-    )
-    return _wait(wanted, narrator, consent)
 
 
 def chooser(

@@ -1,49 +1,41 @@
-"""From a contact to a running session and its end: what `send` and `receive` do (SPEC §8.5, §8.6).
+"""From a contact to running session and its end: what `send` and `receive` do (SPEC §8.5, §8.6).
 
 The only place where socket, clock, disk, threads and the cores come together. It says nothing to
 people: events go to `emit`, failures are exceptions of `securecp.errors`.
+
+A caller's HELLOs leave before anything else is done. What a session is made of is imported, and
+the files are looked at, while they are on their way.
 """
 
-import errno
 import os
 import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from keys.identity import Identity, PublicKey
-from securecp.disk.settle import Conflict
-from securecp.disk.source import TreeSource
-from securecp.disk.store import Store
-from securecp.disk.tree import scan
-from securecp.errors import (
-    NotReachedError,
-    SecurecpError,
-    SourceError,
-)
+from securecp.errors import NotReachedError, SourceError
 from securecp.events import Done, Event, Failed, Listening, Offered
-from securecp.hub import Hub
-from securecp.net.ciphers import aes_is_fast
-from securecp.net.driver import Driver
+from securecp.net.bind import bind
 from securecp.net.pace import Pace
+from securecp.net.station import Station
 from securecp.net.udp import UdpSocket
-from securecp.net.workshop import Workshop
-from securecp.receiving import ReceiveSession
-from securecp.sending import SendSession
-from securecp.session import Decision, Session
-from securecp.transport import connection as transport
-from securecp.transport.connection import Connection
-from securecp.transport.control import WINDOW
-from securecp.transport.exchange import CallFailed, Exchange
-from securecp.transport.limit import first_credit, largest_datagram
-from securecp.transport.wire import LARGEST_DATAGRAM, Endpoint, Parameters, SessionKeys
+from securecp.transport.exchange import CallFailed
+from securecp.transport.wire import Endpoint
 
-__all__ = ["Decision", "ReceiveOptions", "SendOptions", "receive", "send"]
+if TYPE_CHECKING:
+    from securecp.disk.settle import Conflict
+    from securecp.disk.tree import Scan
+    from securecp.session import Decision, Session
+    from securecp.transport.connection import Connection
 
-CONTENT_WINDOW = 64 << 20
-_LAST_WORDS = 0.2
-"""Seconds to get a CLOSE out when we stop."""
+__all__ = ["ReceiveOptions", "SendOptions", "receive", "send"]
+
+_STALE = 2.0
+"""Seconds spent on looking at the files after which the call begins anew: the peer keeps a call
+that nobody confirms for 5 s, and what comes of it must be back there in time (SPEC §4.8)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +57,13 @@ class ReceiveOptions:
     identity: Identity
     allowed: Callable[[bytes], bool]
     """Whether to answer the holder of this public key at all."""
-    policy: Callable[[Offered], Decision]
+    policy: "Callable[[Offered], Decision]"
     into: Callable[[bytes], Path]
     """The folder for files of this peer."""
-    listen: Endpoint
+    socket: UdpSocket
+    """Where we wait; it stays its owner's."""
     once: bool = False
-    conflict: Conflict = "rename"
+    conflict: "Conflict" = "rename"
     only: bytes | None = None
     """Refuse every other contact."""
     limit: int | None = None
@@ -82,17 +75,15 @@ def send(options: SendOptions, emit: Callable[[Event], None]) -> Done:
 
     Raises `SecurecpError`: SourceError, NotReachedError, DeclinedError, TrustError, ….
     """
-    found = scan(options.paths)
-    if not len(found.manifest.entries):
-        path, reason = found.problems[0]
-        raise SourceError(f"nothing to send: {os.fsdecode(path)}: {reason}")
     endpoints = list(options.endpoints)
     family = "::" if ":" in endpoints[0].address else "0.0.0.0"  # noqa: S104
-    here = Endpoint(family, 0)
-    with _Station(options.identity, here, lambda _: False, pace=options.pace) as station:
+    with (
+        closing(bind(Endpoint(family, 0))) as udp,
+        Station(udp, options.identity, lambda _: False, pace=options.pace) as station,
+    ):
         outcome: list[Done] = []
 
-        def meet(connection: Connection, now: float) -> Session:
+        def meet(connection: "Connection", now: float) -> "Session":
             return SendSession(
                 connection,
                 station.workshop,
@@ -103,28 +94,51 @@ def send(options: SendOptions, emit: Callable[[Event], None]) -> Done:
                 entropy=os.urandom,
             )
 
-        def tell(_: Session, event: Event) -> None:
+        def tell(_: "Session", event: Event) -> None:
             if isinstance(event, Done):
                 event = _with_problems(event, found.problems)
                 outcome.append(event)
             emit(event)
 
-        def call_next(_: CallFailed | None = None) -> None:
+        def call() -> None:
+            peer = PublicKey(options.peer)
+            station.exchange.call(time.monotonic(), peer, endpoints[0], options.timeout)
+
+        def call_next(_: CallFailed) -> None:
+            del endpoints[0]
             if not endpoints:
                 raise NotReachedError(
                     "nobody answered",
                     "is securecp receive running there, and are you in their contacts?",
                 )
-            peer = PublicKey(options.peer)
-            station.exchange.call(time.monotonic(), peer, endpoints.pop(0), options.timeout)
+            call()
 
         over = station.open(meet, tell, call_next)
-        call_next()
+        called_at = time.monotonic()
+        call()
+        station.flush()
+        from securecp.disk.source import TreeSource
+        from securecp.sending import SendSession
+
+        found = _scan(options.paths)
+        if time.monotonic() - called_at > _STALE:
+            station.exchange.hang_up()
+            call()
         station.run(lambda: bool(over))
         failure = over[0].failure
         if failure is not None:
             raise failure
         return outcome[0]
+
+
+def _scan(paths: list[Path]) -> "Scan":
+    from securecp.disk.tree import scan
+
+    found = scan(paths)
+    if not len(found.manifest.entries):
+        path, reason = found.problems[0]
+        raise SourceError(f"nothing to send: {os.fsdecode(path)}: {reason}")
+    return found
 
 
 def receive(
@@ -136,13 +150,15 @@ def receive(
 
     Returns an exit code; with `once` a failed transfer raises its error.
     """
-    with _Station(
-        options.identity, options.listen, options.allowed, limit=options.limit
-    ) as station:
+    from securecp.disk.store import Store
+    from securecp.receiving import ReceiveSession
+    from securecp.transport.connection import CLOSE_REFUSED
 
-        def meet(connection: Connection, now: float) -> Session | None:
+    with Station(options.socket, options.identity, options.allowed, limit=options.limit) as station:
+
+        def meet(connection: "Connection", now: float) -> "Session | None":
             if options.only is not None and connection.peer != options.only:
-                connection.close(transport.CLOSE_REFUSED)
+                connection.close(CLOSE_REFUSED)
                 return None
             return ReceiveSession(
                 connection,
@@ -159,7 +175,7 @@ def receive(
 
         results: list[Done] = []
 
-        def tell(_: Session, event: Event) -> None:
+        def tell(_: "Session", event: Event) -> None:
             if isinstance(event, Done):
                 results.append(event)
             emit(event)
@@ -182,109 +198,12 @@ def receive(
         return 7 if results[-1].failed else 0
 
 
-class _Station:
-    """A socket with everything that stands on it; leaving it says goodbye to every peer."""
-
-    def __init__(
-        self,
-        identity: Identity,
-        endpoint: Endpoint,
-        allowed: Callable[[bytes], bool],
-        *,
-        pace: Pace | None = None,
-        limit: int | None = None,
-    ) -> None:
-        self._socket = _bind(endpoint)
-        parameters = _parameters(limit)
-        self.exchange: Exchange[Connection] = Exchange(
-            identity, allowed, partial(_connect, pace or Pace()), os.urandom, parameters
-        )
-        self.endpoint = self._socket.endpoint
-
-    def open(
-        self,
-        meet: Callable[[Connection, float], Session | None],
-        tell: Callable[[Session, Event], None],
-        on_call_failed: Callable[[CallFailed], None],
-    ) -> list[Session]:
-        """Put sessions on the exchange; those that are over collect in the list returned."""
-        over: list[Session] = []
-
-        def ended(session: Session) -> None:
-            over.append(session)
-            self._driver.notify()  # whoever waits for this shall not sleep over it
-
-        self._hub = _Hub(self.exchange, meet, tell, ended, on_call_failed)
-        self._driver = Driver(self._socket, self._hub)
-        self.workshop = self._hub.workshop = Workshop(self._driver.notify)
-        return over
-
-    def run(self, done: Callable[[], bool]) -> None:
-        """Turn until done."""
-        self._driver.run(done)
-
-    def __enter__(self) -> "_Station":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        try:
-            self._say_goodbye()
-        finally:
-            self._socket.close()
-
-    def _say_goodbye(self) -> None:
-        driver = getattr(self, "_driver", None)
-        if driver is None:
-            return
-        for session in self._hub.sessions:
-            session.cancel("stopped")
-        driver.flush(_LAST_WORDS)
-        self.workshop.close()
-        driver.close()
-
-
-class _Hub(Hub):
-    """A hub with a workshop whose results come in with each turn."""
-
-    workshop: Workshop
-
-    def advance(self, now: float) -> None:
-        self.workshop.collect()
-        super().advance(now)
-
-
-def _parameters(limit: int | None) -> Parameters:
-    """What we declare, given how many bytes per second we take."""
-    if limit is None:
-        return Parameters(aes_is_fast(), LARGEST_DATAGRAM, WINDOW, CONTENT_WINDOW)
-    return Parameters(aes_is_fast(), largest_datagram(limit), WINDOW, first_credit(limit))
-
-
-def _connect(pace: Pace, keys: SessionKeys, endpoint: Endpoint, now: float) -> Connection:
-    return Connection(keys, endpoint, now, os.urandom, controller=pace.controller())
-
-
-def _bind(endpoint: Endpoint) -> UdpSocket:
-    try:
-        return UdpSocket(endpoint)
-    except OSError as error:
-        hint = ""
-        if error.errno == errno.EADDRINUSE:
-            hint = "another program has that port: choose another with --listen HOST:PORT"
-        elif error.errno == errno.EADDRNOTAVAIL:
-            hint = "that address is not one of this machine's"
-        elif error.errno == errno.EACCES:
-            hint = "ports below 1024 need rights: choose another with --listen HOST:PORT"
-        reason = os.strerror(error.errno) if error.errno else str(error)
-        raise SecurecpError(f"cannot listen at {endpoint}: {reason.lower()}", hint) from error
-
-
 def _with_problems(done: Done, problems: tuple[tuple[bytes, str], ...]) -> Done:
     """Files that could not be offered did not make it either."""
     return replace(done, failed=(*problems, *done.failed))
 
 
-def _report(session: Session, emit: Callable[[Event], None]) -> None:
+def _report(session: "Session", emit: Callable[[Event], None]) -> None:
     if session.failure is not None:
         failure = session.failure
         emit(Failed(failure.exit_code, failure.message, failure.hint))

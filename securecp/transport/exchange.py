@@ -146,6 +146,12 @@ class Exchange(Generic[C]):
         index, initiator = self._begin(bytes(peer))
         self._calls[index] = Call(now, initiator, endpoint, now + timeout)
 
+    def hang_up(self) -> None:
+        """End all calls as if they had not been made; sessions that stand are not touched."""
+        for index in self._calls:
+            self._sessions.pop(index, None)
+        self._calls.clear()
+
     def receive(self, now: float, burst: Burst) -> None:
         """Take datagrams from the socket; what does not verify leaves no trace but `dropped`."""
         if burst.data[:1] == _DATA_BYTE and _all_alike(burst):

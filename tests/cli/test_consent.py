@@ -16,7 +16,7 @@ from securecp.cli.book import Book
 from securecp.cli.consent import Consent, Patience, question_lines
 from securecp.cli.output import Output
 from securecp.events import Offered
-from securecp.net.dial import Decision
+from securecp.session import Decision
 from tests.cli.program import Terminal, keygen, meet, run
 
 OURS = Identity.generate(lambda n: b"o" * n)
