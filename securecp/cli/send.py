@@ -44,6 +44,7 @@ Examples:
     "--timeout", type=click.FloatRange(0.1, 3600), default=10.0, show_default=True,
     metavar="SECONDS", help="How long to wait for an answer.",
 )  # fmt: skip
+@click.option("--background", is_flag=True, help="Give way to all other traffic on the path.")
 @options.limit
 @options.passphrase
 @options.common
@@ -54,6 +55,7 @@ def send(
     name: str,
     at: str | None,
     timeout: float,
+    background: bool,
     limit: int | None,
     passphrase: "Passphrase",
 ) -> int:
@@ -86,7 +88,7 @@ def send(
             endpoints=endpoints,
             paths=present,
             timeout=timeout,
-            pace=Pace(limit=limit),
+            pace=Pace(background=background, limit=limit),
         ),
         narrator,
     )

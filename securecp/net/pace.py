@@ -25,6 +25,10 @@ class Pace:
         return chosen if self.limit is None else Limited(chosen, self.limit)
 
     def _chosen(self) -> Controller:
+        if self.background:
+            from securecp.transport.ledbat import Ledbat
+
+            return Ledbat()
         from securecp.transport.cubic import Cubic
 
         return Cubic()

@@ -23,6 +23,7 @@ class Rtt:
     __slots__ = (
         "_next_minimum",
         "_next_since",
+        "adjusted",
         "latest",
         "minimum",
         "sampled",
@@ -33,6 +34,8 @@ class Rtt:
     def __init__(self, initial: float = INITIAL_RTT) -> None:
         self.sampled = False
         self.latest = initial
+        self.adjusted = initial
+        """The latest without what the peer says that it held the ACK back, as far as we believe."""
         self.smoothed = initial
         self.variance = initial / 2
         self.minimum = initial
@@ -47,11 +50,12 @@ class Rtt:
         self._update_minimum(now, sample)
         if not self.sampled:
             self.sampled = True
-            self.smoothed = sample
+            self.smoothed = self.adjusted = sample
             self.variance = sample / 2
             return
         held = min(max(ack_delay, 0.0), max_ack_delay)
         adjusted = sample - held if sample - held >= self.minimum else sample
+        self.adjusted = adjusted
         self.variance += (abs(self.smoothed - adjusted) - self.variance) / 4
         self.smoothed += (adjusted - self.smoothed) / 8
 
