@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from securecp.cli.passphrase import Passphrase
     from securecp.events import Done
     from securecp.net.dial import SendOptions
+    from securecp.net.pace import Congestion
     from securecp.transport.wire import Endpoint
 
 
@@ -44,6 +45,10 @@ Examples:
     "--timeout", type=click.FloatRange(0.1, 3600), default=10.0, show_default=True,
     metavar="SECONDS", help="How long to wait for an answer.",
 )  # fmt: skip
+@click.option(
+    "--congestion", type=click.Choice(["bbr", "cubic"]), default="bbr", show_default=True,
+    help="How to find the rate that the path carries.",
+)  # fmt: skip
 @click.option("--background", is_flag=True, help="Give way to all other traffic on the path.")
 @options.limit
 @options.passphrase
@@ -55,6 +60,7 @@ def send(
     name: str,
     at: str | None,
     timeout: float,
+    congestion: "Congestion",
     background: bool,
     limit: int | None,
     passphrase: "Passphrase",
@@ -88,7 +94,7 @@ def send(
             endpoints=endpoints,
             paths=present,
             timeout=timeout,
-            pace=Pace(background=background, limit=limit),
+            pace=Pace(congestion, background, limit),
         ),
         narrator,
     )
