@@ -11,6 +11,9 @@ from blake3 import blake3
 
 from securecp.transfer.manifest import Chunk, Manifest
 
+_LONG = 8_192
+"""Bytes from which a slot is worth a call of its own."""
+
 
 class PassingDigests:
     """BLAKE3 of each chunk that passed whole and in order."""
@@ -32,10 +35,14 @@ class PassingDigests:
             return
         if offset > self._next:
             self._leap(offset)
-        at = self._next - offset
-        if at >= length:
-            return
-        data = slots[0] if len(slots) == 1 else memoryview(b"".join(slots))
+        if len(slots) > 1 and len(slots[0]) < _LONG:
+            slots = [memoryview(b"".join(slots))]
+        for slot in slots:
+            self._pass(offset, slot)
+            offset += len(slot)
+
+    def _pass(self, offset: int, data: memoryview) -> None:
+        at, length = max(self._next - offset, 0), len(data)
         while at < length and self._chunk is not None:
             left = self._chunk.offset + self._chunk.length - self._next
             piece = data[at : at + left]

@@ -95,7 +95,7 @@ class Connection:
         self._control_out = ControlSender(keys.theirs.control_window)
         self._control_in = ControlReceiver(keys.ours.control_window)
         self._opener = Opener(keys, now)
-        self._sealer = Sealer(keys, now, largest)
+        self._sealer = Sealer(keys, now)
         self._acks = Acks()
         self._recovery = Recovery(controller if controller is not None else Cubic())
         self._timers = Timers()

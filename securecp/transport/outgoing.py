@@ -2,12 +2,16 @@
 
     first    a datagram of frames: ACK, WINDOW, RESPONSEs, PING, CONTROL    if any of them is due
     then     a probe of the path MTU                                        if there is more to send
-    then     a burst of CHUNKs: what was lost, then what is new             if window and pace allow
+    then     a volley of CHUNKs: what was lost, then what is new            if window and pace allow
 
 ACK, WINDOW, RESPONSE and PING leave whatever the congestion window says: they are few and small,
 and the peer waits for them. CONTROL goes before CHUNKs, and both keep to window and pace.
+
+A volley is up to four bursts of one system call each, decided on as one: deciding costs as much
+time as sealing. They wait in `ready`, and leave one by one before anything else is looked at.
 """
 
+from collections import deque
 from collections.abc import Callable
 
 from securecp.transport.flight import Record
@@ -24,6 +28,7 @@ from securecp.transport.frames import (
     is_ack_eliciting,
 )
 from securecp.transport.parts import AckItem, ControlItem, Parts, WindowItem
+from securecp.transport.seal import CHUNK_OVERHEAD, VOLLEY, fits_train, per_call
 from securecp.transport.timers import Timer
 from securecp.transport.trains import FEWEST_FRAGMENTS
 from securecp.transport.wire import OVERHEAD
@@ -48,16 +53,19 @@ class Outgoing:
         self._entropy = entropy
         self.bursts_to_skip = self._draw_skip()
         """Bursts until a counter is left out."""
+        self._ready: deque[tuple[memoryview, int]] = deque()
 
     def next(self, now: float) -> tuple[memoryview, int] | None:
         """The next burst and its stride, or None; the bytes are valid until the next call."""
+        if self._ready:
+            return self._ready.popleft()
         data = self._send_frames(now)
         if data is None:
             data = self._send_mtu_probe(now)
         if data is not None:
             return data, len(data)
-        data = self._send_content(now)
-        return None if data is None else (data, self._parts.mtu.size)
+        self._send_content(now)
+        return self._ready.popleft() if self._ready else None
 
     def close(self, now: float, close: Close) -> memoryview:
         """A datagram that ends the connection."""
@@ -166,42 +174,51 @@ class Outgoing:
 
     # content
 
-    def _send_content(self, now: float) -> memoryview | None:
-        """A burst of CHUNKs as long as window, pace and credit allow."""
+    def _send_content(self, now: float) -> None:
+        """A volley of CHUNKs as long as window, pace and credit allow."""
         parts, out = self._parts, self._parts.content_out
         if not out.pending or out.source is None:
             self._rest()
-            return None
+            return
         stride = parts.mtu.size
-        layout = parts.sealer.layout(stride)
-        count = min(self._allowed(now, stride), len(layout.views))
+        most = per_call(stride)
+        count = min(self._allowed(now, stride), VOLLEY * most)
         if not count:
-            return None
+            return
+        if count > most:
+            count -= count % most
         self._skip_now_and_then()
-        start, end = out.take(count * layout.slot_length)
-        data = self._seal_train(now, stride, start, end)
-        if data is None:
-            data = self._seal_each(now, stride, start, end)
-        return data
+        slot = stride - CHUNK_OVERHEAD
+        start, end = out.take(count * slot)
+        if not self._seal_trains(now, stride, start, end, most * slot):
+            self._seal_each(now, stride, start, end)
 
-    def _seal_train(self, now: float, stride: int, start: int, end: int) -> memoryview | None:
-        """Content as one datagram in fragments, if it is long enough and the path is good."""
+    def _seal_trains(self, now: float, stride: int, start: int, end: int, each: int) -> bool:
+        """Content as datagrams in fragments, `each` bytes in one; False if it does not suit."""
         parts, length = self._parts, end - start
         if not parts.trains.running or length < FEWEST_FRAGMENTS * stride:
-            return None
-        slot = parts.sealer.whole(length)
-        parts.content_out.fill(start, [slot])
-        counter = parts.sealer.next_counter
-        data = parts.sealer.train(now, stride, start, length)
-        if data is None:
-            return None
-        record = Record(counter, 1, stride, len(data), now)
-        record.offset, record.length, record.slot = start, length, length
+            return False
+        count = max(length // each, 1)
+        if length > each and length % each:
+            return False
+        each = min(each, length)
+        if not fits_train(stride, each):
+            return False
+        sealer = parts.sealer
+        parts.content_out.fill(start, [sealer.whole(number, each) for number in range(count)])
+        counter = sealer.next_counter
+        size = 0
+        for number in range(count):
+            data = sealer.train(now, stride, number, start + number * each, each)
+            size += len(data)
+            self._ready.append((data, stride))
+        record = Record(counter, count, size // count, size, now)
+        record.offset, record.length, record.slot = start, length, each
         self._enter(now, record)
-        return data
+        return True
 
-    def _seal_each(self, now: float, stride: int, start: int, end: int) -> memoryview:
-        """Content as one CHUNK in each datagram of a burst."""
+    def _seal_each(self, now: float, stride: int, start: int, end: int) -> None:
+        """Content as one CHUNK in each datagram."""
         parts, length = self._parts, end - start
         layout = parts.sealer.layout(stride)
         full, rest = divmod(length, layout.slot_length)
@@ -214,7 +231,9 @@ class Outgoing:
         record = Record(counter, len(slots), stride, len(data), now)
         record.offset, record.length, record.slot = start, length, layout.slot_length
         self._enter(now, record)
-        return data
+        burst = per_call(stride) * stride
+        for at in range(0, len(data), burst):
+            self._ready.append((data[at : at + burst], stride))
 
     def _rest(self) -> None:
         """No content may go; unless control waits for window or pace, the path has room left."""

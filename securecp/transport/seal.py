@@ -37,6 +37,8 @@ from securecp.transport.wire import (
 
 MOST_DATAGRAMS = 64
 """Segments that the kernel takes in one call (UDP_MAX_SEGMENTS)."""
+VOLLEY = 4
+"""Bursts of one system call each that are chosen, filled and entered in the ledger as one."""
 CHUNK_OVERHEAD = OVERHEAD + CHUNK_HEAD_LENGTH
 PHASE_DATAGRAMS = 1 << 20
 PHASE_SECONDS = 120.0
@@ -72,10 +74,21 @@ class Layout:
             self.slots.append(plain[CHUNK_HEAD_LENGTH:])
 
 
+def per_call(stride: int) -> int:
+    """Datagrams of `stride` bytes that one system call takes."""
+    return max(1, min(MOST_DATAGRAMS, LARGEST_DATAGRAM // stride))
+
+
+def fits_train(stride: int, length: int) -> bool:
+    """Whether fragments of content of this length are all as long as datagrams must be."""
+    sealed = CHUNK_HEAD_LENGTH + length + TAG_LENGTH
+    return (sealed - 1) % (stride - HEADER_LENGTH) + 1 >= TAG_LENGTH
+
+
 class Sealer:
     """Our direction: draws counters, keys and bursts; a counter is never used twice."""
 
-    def __init__(self, keys: SessionKeys, now: float, largest: int) -> None:
+    def __init__(self, keys: SessionKeys, now: float) -> None:
         self._ratchet = Ratchet(keys.send_root, aes=keys.ours.aes and keys.theirs.aes)
         self._aead: Aead = self._ratchet.draw()
         self._index = keys.their_index
@@ -83,43 +96,42 @@ class Sealer:
         self._phase_counter = 0
         self._phase_since = now
         self.next_counter = 0
-        self._buffer = memoryview(bytearray(max(largest, LARGEST_DATAGRAM)))
+        self._buffer = memoryview(bytearray(VOLLEY * LARGEST_DATAGRAM))
         self._layouts: dict[int, Layout] = {}
-        self._cutter: tuple[int, Cutter] = (0, Cutter(self._buffer, LARGEST_DATAGRAM))
+        self._cutters: tuple[int, list[Cutter]] = (0, [])
 
     def layout(self, stride: int) -> Layout:
-        """The slices of our buffer at this stride, as many datagrams as one call can send."""
+        """The slices of our buffer at this stride, as many datagrams as a volley has."""
         layout = self._layouts.get(stride)
         if layout is None:
             if len(self._layouts) >= 4:
                 self._layouts.clear()
-            count = max(1, min(MOST_DATAGRAMS, len(self._buffer) // stride))
+            count = VOLLEY * per_call(stride)
             layout = self._layouts[stride] = Layout(self._buffer[: count * stride], stride)
         return layout
 
-    def whole(self, length: int) -> memoryview:
-        """The one slot of a datagram that `train` will cut, for `length` bytes of content."""
-        begin = HEADER_LENGTH + CHUNK_HEAD_LENGTH
+    def whole(self, number: int, length: int) -> memoryview:
+        """The slot of the datagram that train `number` of a volley cuts: `length` bytes."""
+        begin = number * LARGEST_DATAGRAM + HEADER_LENGTH + CHUNK_HEAD_LENGTH
         return self._buffer[begin : begin + length]
 
-    def train(self, now: float, stride: int, offset: int, length: int) -> memoryview | None:
-        """Seal the content in `whole(length)` as one CHUNK and cut it into fragments of `stride`.
+    def train(self, now: float, stride: int, number: int, offset: int, length: int) -> memoryview:
+        """Seal the content in `whole(number, length)` as one CHUNK, in fragments of `stride`.
 
-        Returns the fragments end to end; all but the last are `stride` bytes. None, and nothing
-        was sealed, if the last one would be shorter than any datagram may be.
+        Returns the fragments end to end; all but the last are `stride` bytes.
         """
-        if self._cutter[0] != stride:
-            self._cutter = (stride, Cutter(self._buffer, stride))
-        cutter = self._cutter[1]
-        sealed = CHUNK_HEAD_LENGTH + length + TAG_LENGTH
-        if (sealed - 1) % (stride - HEADER_LENGTH) + 1 < TAG_LENGTH:
-            return None
+        if self._cutters[0] != stride:
+            wholes = [self._buffer[at * LARGEST_DATAGRAM :] for at in range(VOLLEY)]
+            self._cutters = (stride, [Cutter(whole, stride) for whole in wholes])
+        cutter = self._cutters[1][number]
         counter = self._advance(now, 1)
+        sealed = CHUNK_HEAD_LENGTH + length + TAG_LENGTH
+        begin = number * LARGEST_DATAGRAM
         _HEAD.pack_into(
-            self._buffer, 0, DATA, self._phase, cutter.last(sealed), self._index, counter,
+            self._buffer, begin, DATA, self._phase, cutter.last(sealed), self._index, counter,
             *CHUNK_MARKS[:3], offset, CHUNK_MARKS[3], length,
         )  # fmt: skip
-        self._seal_at(0, CHUNK_HEAD_LENGTH + length)
+        self._seal_at(begin, CHUNK_HEAD_LENGTH + length)
         return memoryview(cutter.cut(sealed))
 
     def skip(self) -> int:

@@ -103,7 +103,7 @@ class Forger:
     """Behind a valid key: seals whatever it likes for the peer of `keys`."""
 
     def __init__(self, keys: SessionKeys, now: float = 0.0) -> None:
-        self.sealer = Sealer(keys, now, 65_507)
+        self.sealer = Sealer(keys, now)
         self._now = now
 
     def raw(self, plain: bytes) -> bytes:

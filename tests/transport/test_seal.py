@@ -17,9 +17,11 @@ from securecp.transport.seal import (
     MOST_DATAGRAMS,
     PHASE_DATAGRAMS,
     PHASE_SECONDS,
+    VOLLEY,
     Opened,
     Opener,
     Sealer,
+    per_call,
 )
 from securecp.transport.wire import (
     DATA,
@@ -41,7 +43,7 @@ def pair(*, aes: bool = True, largest: int = LARGEST_DATAGRAM) -> tuple[Sealer, 
     """One direction of an agreed session."""
     left = parameters(aes=aes, largest=largest)
     ours, theirs = agreed_keys(left, parameters(largest=largest))
-    return Sealer(ours, 0.0, largest), Opener(theirs, 0.0)
+    return Sealer(ours, 0.0), Opener(theirs, 0.0)
 
 
 def burst_of(data: bytes, stride: int) -> Burst:
@@ -128,12 +130,13 @@ def test_every_count_works(count: int) -> None:
     assert b"".join(opened.content[0][1]) == content
 
 
-def test_a_burst_holds_no_more_than_the_kernel_takes() -> None:
+def test_a_volley_is_four_bursts_of_what_the_kernel_takes() -> None:
     sealer, _ = pair()
     for stride in (CHUNK_OVERHEAD + 1, 1_000, 1_200, 1_472, 8_972, 40_000, 65_507):
         layout = sealer.layout(stride)
-        assert 1 <= len(layout.views) <= MOST_DATAGRAMS
-        assert len(layout.data) <= LARGEST_DATAGRAM
+        assert 1 <= per_call(stride) <= MOST_DATAGRAMS
+        assert per_call(stride) * stride <= LARGEST_DATAGRAM
+        assert len(layout.views) == VOLLEY * per_call(stride)
 
 
 def test_frames_and_content_share_the_counters_and_the_buffer() -> None:
@@ -562,7 +565,7 @@ def test_both_sides_must_have_fast_aes() -> None:
     cases = ((True, True), (True, False), (False, True), (False, False))
     for ours_fast, theirs_fast in cases:
         ours, _ = agreed_keys(parameters(aes=ours_fast), parameters(aes=theirs_fast))
-        name = type(Sealer(ours, 0.0, 1_200)._aead).__name__
+        name = type(Sealer(ours, 0.0)._aead).__name__
         assert name == ("AESGCM" if ours_fast and theirs_fast else "ChaCha20Poly1305")
         assert name == type(Opener(ours, 0.0)._aead).__name__
 
@@ -570,6 +573,6 @@ def test_both_sides_must_have_fast_aes() -> None:
 def test_the_two_directions_have_different_keys() -> None:
     """A datagram that is sent back to its sender opens nothing."""
     ours, _ = agreed_keys(parameters(), parameters())
-    sealed = bytes(Sealer(ours, 0.0, 1_200).frames(0.0, PING))
+    sealed = bytes(Sealer(ours, 0.0).frames(0.0, PING))
     assert not Opener(ours, 0.0).open(0.0, burst_of(sealed, len(sealed)), KEEP).counters
     assert len(sealed) == HEADER_LENGTH + len(PING) + TAG_LENGTH
