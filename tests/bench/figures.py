@@ -5,6 +5,7 @@ then its median: what the machine did that hour cancels out.
 """
 
 from collections.abc import Callable, Iterable
+from math import inf
 from statistics import median as _median
 from typing import NamedTuple
 
@@ -15,6 +16,8 @@ DISTURBED = 0.35
 """Cores that went to others during a job, above which it is left out, if enough others remain."""
 LATE = 0.02
 """Share of packets that the emulator delivered over 1 ms late, above which the same holds."""
+TICKS = 0.05
+"""Seconds of CPU that the kernel's coarse counters may be wrong by."""
 ENOUGH = 3
 
 
@@ -38,12 +41,13 @@ class Row(NamedTuple):
     """Bytes sent over bytes of the files."""
     ratio: float | None
     """Our seconds over theirs."""
+    ours: bool = False
     estimate: float | None = None
     """Of a program that was given up: the seconds that it would have taken at that pace."""
 
 
 def disturbed(line: Line) -> bool:
-    return line.other_cpu > DISTURBED * line.seconds or line.late_share > LATE
+    return line.other_cpu > DISTURBED * line.seconds + TICKS or line.late_share > LATE
 
 
 def used(lines: Iterable[Line]) -> list[Line]:
@@ -61,15 +65,15 @@ def rows(item: Item, lines: Iterable[Line], ours: str = "securecp") -> list[Row]
             by_peer.setdefault(line.peer, []).append(line)
     own = by_peer.get(ours, [])
     made = [_row(item, peer, jobs, own) for peer, jobs in by_peer.items()]
-    return sorted(made, key=lambda row: row.seconds or row.estimate or float("inf"))
+    return sorted(made, key=lambda row: row.seconds or row.estimate or inf)
 
 
 def _row(item: Item, peer: str, jobs: list[Line], own: list[Line]) -> Row:
     count = used(jobs)
+    ours = peer.startswith("securecp")
     if not count:
-        return Row(
-            peer, len(jobs), 0, 0, None, 0, 0, (0, 0), (0, 0), None, None, estimate(item, jobs)
-        )
+        about = estimate(item, jobs)
+        return Row(peer, len(jobs), 0, 0, None, 0, 0, (0, 0), (0, 0), None, None, ours, about)
     seconds = [line.seconds for line in count]
     wires = [line.wire / item.total for line in count if line.wire]
     return Row(
@@ -84,6 +88,7 @@ def _row(item: Item, peer: str, jobs: list[Line], own: list[Line]) -> Row:
         (max(line.memory[0] for line in count), max(line.memory[1] for line in count)),
         _median(wires) if wires else None,
         None if jobs is own else ratio(own, jobs, _seconds),
+        ours,
     )
 
 
@@ -104,7 +109,7 @@ def estimate(item: Item, jobs: Iterable[Line]) -> float | None:
 
 
 def reached(item: Item, goal: Goal, lines: Iterable[Line]) -> float | None:
-    """The figure that a goal speaks of; None if it was not measured.
+    """The figure that a goal speaks of; None if it was not measured, infinite if no job ended well.
 
     Of a rival under several congestion controls, the one that is hardest to beat counts.
     """
@@ -112,7 +117,7 @@ def reached(item: Item, goal: Goal, lines: Iterable[Line]) -> float | None:
     ours = [line for line in here if line.peer == goal.peer]
     count = used(ours)
     if not count:
-        return None
+        return inf if ours else None
     if goal.figure in {"ratio", "cpu"}:
         figure = _cpu if goal.figure == "cpu" else _seconds
         names = {line.peer for line in here if line.peer.split(" ")[0] == goal.rival}

@@ -5,6 +5,7 @@ import shutil
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 IDLE = 0.15
@@ -63,6 +64,7 @@ def usual_control() -> str:
     return path.read_text().strip() if path.exists() else ""
 
 
+@cache
 def describe() -> str:
     """This machine in one line."""
     model = "unknown processor"

@@ -1,12 +1,15 @@
 """One JSON line for every job: written as soon as it ends, read again to go on or to report."""
 
 import json
+import subprocess
 import time
 from collections.abc import Iterable
 from dataclasses import asdict
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from tests.bench import machine
 from tests.bench.items import ITEMS, Item
 from tests.bench.jobs import Result
 from tests.bench.peers.peer import Peer
@@ -33,6 +36,10 @@ class Line(NamedTuple):
     late_ms: float = 0.0
     late_share: float = 0.0
     queue_ms: float = 0.0
+    time: int = 0
+    """When it was written, in seconds since 1970."""
+    machine: str = ""
+    revision: str = ""
 
 
 def write(path: Path, item: Item, peer: Peer, run: int, result: Result) -> Line:
@@ -44,6 +51,8 @@ def write(path: Path, item: Item, peer: Peer, run: int, result: Result) -> Line:
         "bytes": item.total,
         "peer": peer.label,
         "run": run,
+        "machine": machine.describe(),
+        "revision": revision(),
         **asdict(result),
         "link": result.link._asdict() if result.link else None,
     }
@@ -69,7 +78,18 @@ def parse(content: dict[str, Any]) -> Line:
         late_ms=link.get("late_ms", 0.0),
         late_share=link.get("late_share", 0.0),
         queue_ms=link.get("queue_ms", 0.0),
+        time=content["time"],
+        machine=content["machine"],
+        revision=content["revision"],
     )
+
+
+@cache
+def revision() -> str:
+    """What git calls this state of the project."""
+    command = ["git", "describe", "--always", "--dirty"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return done.stdout.strip() or "unknown"
 
 
 def read(paths: Iterable[Path]) -> list[Line]:

@@ -1,6 +1,7 @@
 """Figures as a table: for the terminal, and as Markdown."""
 
 from collections.abc import Iterable
+from math import isfinite
 
 from tests.bench.figures import Row, reached, rows, verdict
 from tests.bench.items import MIB, Goal, Item
@@ -21,18 +22,24 @@ def cells(item: Item, row: Row) -> tuple[str, ...]:
     runs = f"{row.used}/{row.runs}" + ("*" if row.disturbed else "")
     if row.seconds is None:
         about = f"gave up; about {row.estimate:,.0f}" if row.estimate else "failed"
-        pace = f"{item.total * 8e-6 / row.estimate:.3g}" if row.estimate else ""
+        pace = rate(item.total, row.estimate) if row.estimate else ""
         return (row.peer, runs, about, pace, "", "", "", "")
     return (
         row.peer,
         runs,
         f"{row.seconds:.2f} ({row.least:.2f}–{row.most:.2f})",
-        f"{item.total * 8e-6 / row.seconds:.3g}" if item.total > MIB else "",
+        rate(item.total, row.seconds) if item.total > MIB else "",
         "" if row.ratio is None else f"{row.ratio:.2f}",
         f"{row.cpu[0]:.2f} + {row.cpu[1]:.2f}",
         f"{row.memory[0] / MIB:.0f} + {row.memory[1] / MIB:.0f}",
         f"{row.wire:.3f}" if row.wire and item.total > MIB else "",
     )
+
+
+def rate(size: int, seconds: float) -> str:
+    """Mbit/s with three digits."""
+    figure = size * 8e-6 / seconds
+    return f"{figure:,.0f}" if figure >= 100 else f"{figure:.3g}"
 
 
 def text(item: Item, lines: Iterable[Line]) -> str:
@@ -54,7 +61,7 @@ def judged(item: Item, lines: Iterable[Line]) -> list[tuple[str, str]]:
     found = []
     for goal in item.goals:
         figure = reached(item, goal, lines)
-        shown = "" if figure is None else f", {figure:.3g}"
+        shown = "" if figure is None else f", {figure:.3g}" if isfinite(figure) else ", never done"
         found.append((sentence(goal), verdict(goal, figure) + shown))
     return found
 
@@ -73,7 +80,11 @@ def sentence(goal: Goal) -> str:
 def markdown(item: Item, lines: Iterable[Line]) -> str:
     """The same, for docs/performance.md."""
     lines = list(lines)
-    parts = [f"### {item.title}\n", _row(HEAD), _row(["---", *["---:"] * (len(HEAD) - 1)])]
+    parts = [
+        f"### {item.title} (`{item.name}`)\n",
+        _row(HEAD),
+        _row(["---", *["---:"] * (len(HEAD) - 1)]),
+    ]
     parts += [_row(cells(item, row)) for row in rows(item, lines)]
     for sentence_, result in judged(item, lines):
         parts.append(f"\nGoal: {sentence_}: **{result}**.")
