@@ -2,6 +2,10 @@
 
 `meet(connection, now)` makes the session of a new connection, or closes it and gives None. What
 sessions report comes out of `on_event` with the session it concerns.
+
+    Answered ─> meet, an early session: its first words leave with our first DATA, it tells nothing
+    Connected ─> meet, unless that session is there; early ones with the same peer go
+    CallFailed ─> early ones of that call go
 """
 
 import math
@@ -9,8 +13,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeAlias
 
 from securecp.events import Connected, Event
-from securecp.transport.exchange import CallFailed, Exchange
-from securecp.transport.wire import Burst
+from securecp.transport.exchange import Answered, CallFailed, Exchange
+from securecp.transport.exchange import Connected as Met
+from securecp.transport.wire import Burst, Endpoint
 
 if TYPE_CHECKING:
     from securecp.session import Session
@@ -38,6 +43,8 @@ class Hub:
         self._on_over = on_over
         self._on_call_failed = on_call_failed
         self.sessions: list[Session] = []
+        self._early: list[Session] = []
+        """Those of them whose peer has yet to be heard."""
 
     def receive(self, now: float, burst: Burst) -> None:
         """A burst from the socket."""
@@ -62,17 +69,50 @@ class Hub:
     def advance(self, now: float) -> None:
         """Meet who has come, let every session work, and tell what they report."""
         for event in self._exchange.events():
-            if isinstance(event, CallFailed):
-                self._on_call_failed(event)
-                continue
-            session = self._meet(event.channel, now)
-            if session is not None:
-                self.sessions.append(session)
-                self._on_event(session, Connected(event.keys.peer, PATH, str(event.endpoint)))
+            match event:
+                case Answered():
+                    session = self._meet(event.channel, now)
+                    if session is not None:
+                        self.sessions.append(session)
+                        self._early.append(session)
+                case Met():
+                    self._connected(event, now)
+                case CallFailed():
+                    self._forget_early(event.peer, event.endpoint)
+                    self._on_call_failed(event)
         for session in list(self.sessions):
             session.advance(now)
-            for told in session.events():
-                self._on_event(session, told)
-            if session.over:
-                self.sessions.remove(session)
-                self._on_over(session)
+            if session not in self._early:
+                self._tell(session)
+            elif session.over:  # its connection has waited in vain; the call goes on
+                self._forget(session)
+
+    def _connected(self, event: "Met[Connection]", now: float) -> None:
+        found = [session for session in self._early if session.connection is event.channel]
+        self._early = [session for session in self._early if session not in found]
+        self._forget_early(event.keys.peer)
+        session = found[0] if found else self._meet(event.channel, now)
+        if session is None:
+            return
+        if not found:
+            self.sessions.append(session)
+        self._on_event(session, Connected(event.keys.peer, PATH, str(event.endpoint)))
+
+    def _forget_early(self, peer: bytes, endpoint: Endpoint | None = None) -> None:
+        """Another session with the peer has taken their place, or nobody has answered."""
+        for session in list(self._early):
+            connection = session.connection
+            if connection.peer == peer and endpoint in (None, connection.endpoint):
+                self._forget(session)
+
+    def _forget(self, session: "Session") -> None:
+        session.drop()
+        self._early.remove(session)
+        self.sessions.remove(session)
+
+    def _tell(self, session: "Session") -> None:
+        for told in session.events():
+            self._on_event(session, told)
+        if session.over:
+            self.sessions.remove(session)
+            self._on_over(session)

@@ -101,6 +101,11 @@ class Session:
             self.connection.close(transport.CLOSE_CANCELLED, reason)
             self.fail(InterruptedTransferError(reason))
 
+    def drop(self) -> None:
+        """End without a word: its connection has never come about."""
+        if not self.over:
+            self._finish()
+
     def fail(self, error: SecurecpError) -> None:
         """End without success; the first reason counts."""
         if not self.over:

@@ -2,7 +2,7 @@
 
     caller   HELLO-A + HELLO-B ── again at 0.25, 0.5, 1, 2, 2… s ── REPLY ─> its DATA ─┐
     called   HELLO-A ─> half-open ── HELLO-B ─> REPLY ── first DATA ─> Connected ─> its DATA
-    caller                                                              Connected <─┘
+    caller                                        └─> Answered          Connected <─┘
 
 This is no connection: what is inside DATA belongs to the channel that `connect` makes. All that
 fails, whatever the reason, takes one way: nothing is sent, `dropped` goes up by one. Nothing of a
@@ -72,6 +72,19 @@ class Connected(Generic[C]):
 
 
 @dataclass(frozen=True, slots=True)
+class Answered(Generic[C]):
+    """A call of ours has had its REPLY: `keys.peer` has proved its key, and has yet to see ours.
+
+    What is written now leaves with our first DATA. Another session with this peer may yet be
+    `Connected` in place of this one, or the call may fail; then this one is over without a word.
+    """
+
+    channel: C
+    keys: SessionKeys
+    endpoint: Endpoint
+
+
+@dataclass(frozen=True, slots=True)
 class CallFailed:
     """`peer` did not answer at `endpoint`; whether it exists, nobody says."""
 
@@ -129,7 +142,7 @@ class Exchange(Generic[C]):
         self._calls: dict[int, Call] = {}
         self._sessions: dict[int, _Session[C]] = {}
         self._queue: deque[tuple[Endpoint, bytes]] = deque()
-        self._events: list[Connected[C] | CallFailed] = []
+        self._events: list[Answered[C] | Connected[C] | CallFailed] = []
         self._handlers = {
             HELLO_A: self._reception.on_hello_a,
             HELLO_B: self._reception.on_hello_b,
@@ -203,7 +216,7 @@ class Exchange(Generic[C]):
         times += [time for time in (*due, self._half_open.deadline()) if time is not None]
         return min(times, default=None)
 
-    def events(self) -> list[Connected[C] | CallFailed]:
+    def events(self) -> list[Answered[C] | Connected[C] | CallFailed]:
         """What has happened since the last call."""
         events, self._events = self._events, []
         return events
@@ -271,6 +284,7 @@ class Exchange(Generic[C]):
         if decided:
             self._half_open.remove_peer(call.peer)
         self._sessions[index] = _Session(channel, keys, call.endpoint, now, decided)
+        self._events.append(Answered(channel, keys, call.endpoint))
 
     def _on_cookie(self, now: float, _endpoint: Endpoint, datagram: bytes) -> None:
         call = self._calls.get(check_head(datagram, COOKIE, COOKIE_LENGTH))

@@ -183,4 +183,11 @@ EDITS = (
         "        self.came += end - offset\n        fresh = self._received.add_new(offset, end)\n",
         (f"{CONTENT}::test_tr05_too_many_gaps_store_nothing_and_give_no_credit",),
     ),
+    Edit(
+        "who has only answered is shown as connected",
+        "securecp/hub.py",
+        "            if session not in self._early:\n",
+        "            if session:\n",
+        ("tests/test_hub.py",),
+    ),
 )

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
 from keys.identity import Identity
 from securecp.transport.cookie import MAC_LENGTH, mac1_key, with_mac1
-from securecp.transport.exchange import CallFailed, Connected, Exchange
+from securecp.transport.exchange import Answered, CallFailed, Connected, Exchange
 from securecp.transport.handshake import Initiator, Responder
 from securecp.transport.wire import (
     DATA,
@@ -142,6 +142,7 @@ class Node:
     endpoint: Endpoint
     number: int
     connected: list[Connected[Confirming]] = field(default_factory=list)
+    answered: list[Answered[Confirming]] = field(default_factory=list)
     failed: list[CallFailed] = field(default_factory=list)
     channels: list[Confirming] = field(default_factory=list)
     took: Counter[Endpoint] = field(default_factory=Counter)
@@ -216,6 +217,8 @@ class World:
         for event in node.exchange.events():
             if isinstance(event, Connected):
                 node.connected.append(event)
+            elif isinstance(event, Answered):
+                node.answered.append(event)
             else:
                 node.failed.append(event)
 

@@ -242,3 +242,35 @@ def test_a_caller_is_connected_by_authentic_data_only() -> None:
     forged = bytes([DATA, 0, 0, 0]) + index + bytes(40)
     assert give(alice, bob.endpoint, forged, 0.1) == []
     assert not alice.exchange.events()
+
+
+def test_a_call_is_answered_by_the_reply_and_connected_by_data() -> None:
+    world, alice, bob = pair()
+    world.call(alice, bob)
+    world.run(0.025)
+    assert [event.keys.peer for event in alice.answered] == [bytes(identity(BOB).public)]
+    assert not alice.connected
+    world.run(1.0)
+    assert only(alice.connected).channel is alice.answered[0].channel
+    assert not bob.answered, "who is called has heard the caller, or knows nothing"
+
+
+def test_after_hanging_up_nothing_is_said_and_nothing_is_heard() -> None:
+    for moment in (0.0, 0.015, 0.025):
+        world, alice, bob = pair(seed=moment)
+        world.call(alice, bob)
+        world.run(moment)
+        alice.exchange.hang_up()
+        sent = len(world.sent)
+        world.run(20.0)
+        from_alice = [flight for flight in world.sent[sent:] if flight.source == alice.endpoint]
+        assert not from_alice and not alice.connected and not alice.failed
+        assert not alice.exchange.deadline()
+
+
+def test_hanging_up_leaves_sessions_alone() -> None:
+    world, alice, bob = pair()
+    world.call(alice, bob)
+    world.run(1.0)
+    alice.exchange.hang_up()
+    assert alice.exchange._sessions
