@@ -1,7 +1,7 @@
 """Horizontal bars as SVG: a picture that a README can show, light or dark. No I/O.
 
-Each group has a scale of its own, from zero. A program that was given up has a pale bar that leads
-out of the picture.
+Each group has a scale of its own, from zero. A program that was given up has a pale bar of full
+length, with its words inside.
 """
 
 from collections.abc import Sequence
@@ -31,7 +31,7 @@ STYLE = """
 
 
 class Bar(NamedTuple):
-    """One program: `length` in the unit of the group, None if it leads out of the picture."""
+    """One program: `length` in the unit of the group, None if it was given up."""
 
     label: str
     length: float | None
@@ -79,11 +79,12 @@ def _bar(bar: Bar, y: int, longest: float) -> list[str]:
     kind = "open" if bar.length is None else "ours" if bar.ours else "bar"
     middle = y + ROW // 2 + 4
     us = "us" if bar.ours else ""
+    after = LABELS + (10 if bar.length is None else length + 6)
     return [
         _text(LABELS - 8, middle, bar.label, us, anchor="end"),
         f'<rect class="{kind}" x="{LABELS}" y="{y + (ROW - THICK) // 2}"'
         f' width="{length:.1f}" height="{THICK}" rx="2"/>',
-        _text(LABELS + length + 6, middle, bar.text, us),
+        _text(after, middle, bar.text, us),
     ]
 
 
