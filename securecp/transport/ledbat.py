@@ -25,6 +25,9 @@ LARGEST_DIVISOR = 16
 SLOW_START_EXIT = 0.75
 """Share of the target at which slow start ends."""
 SLOWDOWN_RTTS = 2
+REGAIN_LIMIT = 2
+"""Times the former window up to which slow start goes after a slowdown, if the queue was short
+before it: where others have gone, the path is ours again within seconds. (1 in the draft.)"""
 SLOWDOWN_SHARE = 9
 """Times as long as a slowdown and its recovery took, until the next one."""
 FILTER = 4
@@ -151,7 +154,8 @@ class Ledbat:
         if not app_limited:
             self._window += size * self.gain
         regained = self._window >= self._threshold
-        if regained or self.queue.current > SLOW_START_EXIT * self.target:
+        share = SLOW_START_EXIT if self.phase is Phase.START else 1.0
+        if regained or self.queue.current > share * self.target:
             self._end_slow_start(now)
 
     def _end_slow_start(self, now: float) -> None:
@@ -179,7 +183,8 @@ class Ledbat:
 
     def _slow_down(self, now: float) -> None:
         self.phase = Phase.SLOWDOWN
-        self._threshold = self._window
+        free = self.queue.current < self.target / 2
+        self._threshold = self._window * (REGAIN_LIMIT if free else 1)
         self._window = self._smallest
         self._slowdown_began = now
 
