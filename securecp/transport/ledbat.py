@@ -1,4 +1,4 @@
-"""LEDBAT++: a controller that yields (draft-irtf-iccrg-ledbat-plus-plus-01; SPEC §7.4).
+"""LEDBAT++: a controller that yields (draft-irtf-iccrg-ledbat-plus-plus-01; SPEC §7.10).
 
     START ─ queue or loss ─► STEADY ◄─ window as before, or queue ─ REGAIN
                                │ first after 2 RTT, then for a tenth of the time ▲

@@ -1,4 +1,4 @@
-"""A rate that we do not exceed, whatever the path could carry (SPEC §7.8).
+"""A rate that we do not exceed, whatever the path could carry (SPEC §7.9).
 
     sending      `Limited` wraps any controller: pace at most `rate`, window at most what that needs
     receiving    `Credit` says how many content bytes we let the peer send in all by now
