@@ -46,9 +46,9 @@ class Hub:
         self._early: list[Session] = []
         """Those of them whose peer has yet to be heard."""
 
-    def receive(self, now: float, burst: Burst) -> None:
-        """A burst from the socket."""
-        self._exchange.receive(now, burst)
+    def receive(self, now: float, *bursts: Burst) -> None:
+        """Bursts from the socket."""
+        self._exchange.receive(now, *bursts)
 
     def transmit(self, now: float) -> Burst | None:
         """The next burst for the socket."""

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
-from securecp.net.udp import UdpSocket
+from securecp.net.udp import KEPT, UdpSocket
 from securecp.transport.wire import Burst
 
 READS = 32
@@ -27,7 +27,7 @@ FULL_SLEEP = 0.001
 class Machine(Protocol):
     """What the driver drives: the exchange and the sessions on it."""
 
-    def receive(self, now: float, burst: Burst) -> None: ...
+    def receive(self, now: float, *bursts: Burst) -> None: ...
     def wake(self, now: float) -> None: ...
     def transmit(self, now: float) -> Burst | None: ...
     def deadline(self) -> float | None: ...
@@ -80,19 +80,27 @@ class Driver:
 
     def _turn(self) -> bool:
         """One turn; True if there is certainly more to do at once."""
-        machine, receive, clock = self._machine, self._udp.receive, self._clock
+        machine, clock = self._machine, self._clock
         now = clock()
         reads = 0
-        while reads < READS and (burst := receive()) is not None:
-            # Each with its own time: round trips and rates are measured by it.
+        while reads < READS and (bursts := self._read()):
+            # With the time at which they were read: round trips and rates are measured by it.
             now = clock()
-            machine.receive(now, burst)
-            reads += 1
+            machine.receive(now, *bursts)
+            reads += len(bursts)
         deadline = machine.deadline()
         if deadline is not None and deadline <= now:
             machine.wake(now)
         machine.advance(now)
         return self._write() or reads == READS
+
+    def _read(self) -> list[Burst]:
+        """A few bursts to be dealt with as one; empty when there is no more for now."""
+        bursts: list[Burst] = []
+        receive = self._udp.receive
+        while len(bursts) < KEPT and (burst := receive()) is not None:
+            bursts.append(burst)
+        return bursts
 
     def _write(self) -> bool:
         """Send what the machine has, within the budget; True if it may have more."""

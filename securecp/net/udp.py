@@ -28,7 +28,9 @@ SHORTEST = 20
 BUFFER = 65_536
 SOCKET_BUFFER = 4 << 20
 """Asked for; a stock Linux grants 212,992 bytes, and that must do as well."""
-_VIEWS_KEPT = 256
+KEPT = 4
+"""Bursts that can be read before the first of them is overwritten."""
+_VIEWS_KEPT = 1_024
 _ANCILLARY = 64
 _LINUX = sys.platform.startswith("linux")
 _SEGMENT = struct.Struct("=H")
@@ -71,8 +73,9 @@ class UdpSocket:
             self._refuse_short()
         self.segmentation = offload and _LINUX
         self._coalescing = offload and _LINUX and self._switch_coalescing_on()
-        self._buffer = memoryview(bytearray(BUFFER))
-        self._views: dict[int, memoryview] = {}
+        self._buffers = [memoryview(bytearray(BUFFER)) for _ in range(KEPT)]
+        self._turn = 0
+        self._views: dict[tuple[int, int], memoryview] = {}
         self.errors = 0
         """Sends that the system refused for good: counted as losses."""
         self.too_long = 0
@@ -116,7 +119,7 @@ class UdpSocket:
         self._socket.close()
 
     def receive(self) -> Burst | None:
-        """What has come, or None; the bytes are valid until the next call."""
+        """What has come, or None; the bytes are valid until the fourth call from here."""
         for _ in range(2):
             try:
                 return self._read()
@@ -127,7 +130,8 @@ class UdpSocket:
         return None
 
     def _read(self) -> Burst:
-        length, ancillary, _, sender = self._socket.recvmsg_into([self._buffer], _ANCILLARY)
+        buffer = self._buffers[self._turn]
+        length, ancillary, _, sender = self._socket.recvmsg_into([buffer], _ANCILLARY)
         stride = length
         for level, kind, data in ancillary if self._coalescing else ():
             if level == socket.IPPROTO_UDP and kind == UDP_GRO:
@@ -136,11 +140,13 @@ class UdpSocket:
 
     def _view(self, length: int) -> memoryview:
         """The same object for the same length, so that slices made of it can be kept."""
-        view = self._views.get(length)
+        turn = self._turn
+        self._turn = (turn + 1) % KEPT
+        view = self._views.get((turn, length))
         if view is None:
             if len(self._views) >= _VIEWS_KEPT:
                 self._views.clear()
-            view = self._views[length] = self._buffer[:length]
+            view = self._views[turn, length] = self._buffers[turn][:length]
         return view
 
     def send(self, burst: Burst) -> Burst | None:

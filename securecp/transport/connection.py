@@ -34,7 +34,7 @@ from securecp.transport.pacing import Pacer
 from securecp.transport.parts import ControlItem, Due, Parts
 from securecp.transport.ranges import RangeCapError
 from securecp.transport.recovery import Recovery
-from securecp.transport.seal import Opener, Sealer
+from securecp.transport.seal import Opened, Opener, Sealer
 from securecp.transport.timers import Timer, Timers
 from securecp.transport.trains import TrainPolicy
 from securecp.transport.wire import Burst, Endpoint, SessionKeys
@@ -216,11 +216,15 @@ class Connection:
 
     # what the network says
 
-    def receive(self, now: float, burst: Burst) -> None:
-        """A burst for our index has come, from anywhere; what does not verify leaves no trace."""
+    def receive(self, now: float, *bursts: Burst) -> None:
+        """Bursts for our index have come, from anywhere; what does not verify leaves no trace."""
         if self.closed:
             return
-        opened = self._opener.open(now, burst, OLD_KEY_RTTS * self._recovery.rtt.smoothed)
+        opened, length = Opened(), 0
+        keep_old_key = OLD_KEY_RTTS * self._recovery.rtt.smoothed
+        for burst in bursts:
+            self._opener.open(now, burst, keep_old_key, opened)
+            length += len(burst.data)
         if not opened.counters:
             return
         self.established = True
@@ -235,7 +239,7 @@ class Connection:
         except ProtocolError as error:
             self.close(CLOSE_PROTOCOL, error.message)
             self._incoming.events.append(Closed(CLOSE_PROTOCOL, error.message, remote=False))
-        self.bytes_received += max(len(burst.data), self.content_in.came - came)
+        self.bytes_received += max(length, self.content_in.came - came)
         self._report()
 
     def _report(self) -> None:

@@ -203,9 +203,9 @@ class Sealer:
 
 
 class Opened:
-    """What a burst held, once verified."""
+    """What one or several bursts held, once verified."""
 
-    __slots__ = ("content", "counters", "end", "frames")
+    __slots__ = ("content", "counters", "end", "frames", "wholes")
 
     def __init__(self) -> None:
         self.counters: list[tuple[int, int]] = []
@@ -216,6 +216,8 @@ class Opened:
         """Counter and plaintext of every datagram that is not a CHUNK."""
         self.end = -1
         """Where the last run of content ends."""
+        self.wholes = 0
+        """Datagrams among them that had come in fragments."""
 
     def sort(self, fields: tuple[int, ...], plain: memoryview, slot: memoryview) -> None:
         """Put one opened datagram where it belongs; `fields` as `_HEAD` unpacks them."""
@@ -245,13 +247,19 @@ class Opener:
         self._replay = ReplayWindow()
         self._layouts: dict[tuple[int, int], Layout] = {}
         self._assembly = Assembly()
-        self._plain = memoryview(bytearray(LARGEST_DATAGRAM))
+        self._plains = [memoryview(bytearray(LARGEST_DATAGRAM)) for _ in range(VOLLEY)]
         self.dropped = 0
         """Datagrams that did not verify or had been seen."""
 
-    def open(self, now: float, burst: Burst, keep_old_key: float) -> Opened:
-        """Open every datagram in place; an old key lives for `keep_old_key` seconds."""
-        opened = Opened()
+    def open(
+        self, now: float, burst: Burst, keep_old_key: float, opened: Opened | None = None
+    ) -> Opened:
+        """Open every datagram in place; an old key lives for `keep_old_key` seconds.
+
+        What it holds is added to `opened`, if that is given.
+        """
+        if opened is None:
+            opened = Opened()
         data, stride = burst.data, burst.stride
         if stride < OVERHEAD:
             self.dropped += 1
@@ -289,9 +297,9 @@ class Opener:
         data, slots = layout.data, layout.slots
         unpack, decrypt = _HEAD.unpack_from, self._aead.decrypt_into
         content = opened.content
-        run, end, at = counter, -1, begin * stride
+        run, end, at = counter, opened.end, begin * stride
         marks = CHUNK_MARKS
-        slices: list[memoryview] = []
+        slices = content[-1][1] if content else []
         views = layout.views[begin:] if begin else layout.views
         for number, (nonce, plain, header, sealed) in enumerate(views, begin):
             try:
@@ -338,10 +346,13 @@ class Opener:
         if data[2 : end + 3 : stride].tobytes() != numbers(len(views)):
             return False
         sealed = b"".join([view[3] for view in views])
-        if len(sealed) > LARGEST_DATAGRAM:
+        if len(sealed) > LARGEST_DATAGRAM or opened.wholes >= VOLLEY:
             return False
-        plain = self._plain[: len(sealed) - TAG_LENGTH]
-        return self._open_sealed(opened, views[0][2], sealed, plain, now, keep_old_key)
+        plain = self._plains[opened.wholes][: len(sealed) - TAG_LENGTH]
+        if not self._open_sealed(opened, views[0][2], sealed, plain, now, keep_old_key):
+            return False
+        opened.wholes += 1
+        return True
 
     def _open_one(
         self, opened: Opened, layout: Layout, number: int, now: float, keep_old_key: float
@@ -413,7 +424,11 @@ class Opener:
     def _accept(self, opened: Opened, first: int, end: int) -> None:
         if end > first:
             self._replay.mark(first, end - first)
-            opened.counters.append((first, end))
+            runs = opened.counters
+            if runs and runs[-1][1] == first:
+                runs[-1] = (runs[-1][0], end)
+            else:
+                runs.append((first, end))
 
     def _layout(self, data: memoryview, stride: int) -> Layout:
         """Slices of a received burst; the socket hands out the same views again and again."""

@@ -29,9 +29,10 @@ class Script:
         self.turns = 0
         self.on_turn: Callable[[], None] = lambda: None
 
-    def receive(self, now: float, burst: Burst) -> None:
-        self.log.append("receive")
-        self.received.append(bytes(burst.data))
+    def receive(self, now: float, *bursts: Burst) -> None:
+        for burst in bursts:
+            self.log.append("receive")
+            self.received.append(bytes(burst.data))
 
     def wake(self, now: float) -> None:
         self.log.append("wake")

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 import pytest
 
 from securecp.net import udp as module
-from securecp.net.udp import BUFFER, SHORTEST, UdpSocket
+from securecp.net.udp import BUFFER, KEPT, SHORTEST, UdpSocket
 from securecp.transport.wire import LARGEST_DATAGRAM, Burst, Endpoint
 from tests.net.fakes import HERE, burst_to
 
@@ -91,10 +91,19 @@ def test_the_same_length_is_handed_out_as_the_same_view(stack: ExitStack) -> Non
     """So that slices made of it once can be kept."""
     left, right = opened(stack, offload=True), opened(stack, offload=True)
     views = []
-    for length in (500, 600, 500):
+    for length in (500, 600, 700, 800, 500):
         left.send(burst_to(right.endpoint, bytes(length), length))
         views.append(wait_for(right).data)
-    assert views[0] is views[2]
+    assert views[0] is views[KEPT]
+
+
+def test_the_last_few_bursts_stay_as_they_are(stack: ExitStack) -> None:
+    left, right = opened(stack, offload=True), opened(stack, offload=True)
+    views = []
+    for number in range(KEPT):
+        left.send(burst_to(right.endpoint, bytes([number]) * 500, 500))
+        views.append(wait_for(right).data)
+    assert [view[0] for view in views] == list(range(KEPT))
 
 
 def test_views_of_many_lengths_do_not_pile_up(stack: ExitStack) -> None:
@@ -135,7 +144,7 @@ def test_dg06_the_longest_datagram_fits_and_the_buffer_is_one_burst(stack: ExitS
     for _ in range(3):
         left._socket.sendto(bytes(LARGEST_DATAGRAM), right.endpoint)
         assert len(wait_for(right).data) == LARGEST_DATAGRAM
-    assert len(right._buffer) == BUFFER == 65_536
+    assert len(right._buffers[0]) == BUFFER == 65_536
 
 
 def test_tr22_a_datagram_too_long_for_the_interface_is_a_loss(stack: ExitStack) -> None:

@@ -85,9 +85,16 @@ EDITS = (
     Edit(
         "a train may be longer than the buffer it is opened into",
         "securecp/transport/seal.py",
-        "if len(sealed) > LARGEST_DATAGRAM:\n            return False",
-        "if len(sealed) > 2 * LARGEST_DATAGRAM:\n            return False",
+        "if len(sealed) > LARGEST_DATAGRAM or opened.wholes >= VOLLEY:",
+        "if opened.wholes >= VOLLEY:",
         (f"{FRAGMENTS}::test_a_train_as_long_as_the_largest_datagram_and_no_longer",),
+    ),
+    Edit(
+        "a train is opened over one that was opened before",
+        "securecp/transport/seal.py",
+        "        opened.wholes += 1\n",
+        "",
+        (f"{FRAGMENTS}::test_several_trains_are_opened_side_by_side",),
     ),
     Edit(
         "a burst is not looked up in the replay window",
@@ -238,8 +245,8 @@ EDITS = (
     Edit(
         "a closed connection takes datagrams",
         "securecp/transport/connection.py",
-        "        if self.closed:\n            return\n        opened =",
-        "        opened =",
+        "        if self.closed:\n            return\n        opened, length =",
+        "        opened, length =",
         (f"{ENDINGS}::test_tr17_a_close_counts_once_and_nothing_revives",),
     ),
     Edit(
@@ -275,10 +282,10 @@ EDITS = (
     Edit(
         "garbage counts as a sign of life",
         "securecp/transport/connection.py",
-        "        opened = self._opener.open(now,",
+        "            self._opener.open(now,",
         (
-            "        self._timers.set(Timer.IDLE, now + IDLE_TIMEOUT)\n        opened = "
-            "self._opener.open(now,"
+            "            self._timers.set(Timer.IDLE, now + IDLE_TIMEOUT)\n"
+            "            self._opener.open(now,"
         ),
         (f"{REFUSALS}::test_dg07_garbage_is_no_sign_of_life",),
     ),

@@ -89,9 +89,12 @@ class Confirming:
         self._counter = 0
         self._due: float | None = now if keys.initiator else None
 
-    def receive(self, now: float, burst: Burst) -> None:
-        for start in range(0, len(burst.data), burst.stride):
-            datagram = bytes(burst.data[start : start + burst.stride])
+    def receive(self, now: float, *bursts: Burst) -> None:
+        for datagram in (
+            bytes(burst.data[start : start + burst.stride])
+            for burst in bursts
+            for start in range(0, len(burst.data), burst.stride)
+        ):
             try:
                 plain = ChaCha20Poly1305(self.keys.receive_root).decrypt(
                     datagram[4:16], datagram[HEADER_LENGTH:], datagram[:HEADER_LENGTH]

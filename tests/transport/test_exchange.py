@@ -174,11 +174,37 @@ def test_a_burst_for_one_session_arrives_in_one_piece() -> None:
     world.call(alice, bob)
     world.run(1.0)
     pieces: list[int] = []
-    bob.channels[0].receive = lambda now, burst: pieces.append(len(burst.data))  # type: ignore[method-assign]
+
+    def receive(now: float, *bursts: Burst) -> None:
+        pieces.extend(len(burst.data) for burst in bursts)
+
+    bob.channels[0].receive = receive  # type: ignore[method-assign]
     datagram = bytes(alice.channels[0].seal(b"x" * 400).data)
     joined = datagram * 64 + datagram[:100]
     bob.exchange.receive(2.0, Burst(alice.endpoint, memoryview(joined), len(datagram)))
     assert pieces == [len(joined)]
+
+
+def test_bursts_for_one_session_arrive_together_and_others_apart() -> None:
+    world = World()
+    bob, alice = world.add(BOB), world.add(ALICE)
+    for _ in range(2):
+        world.call(alice, bob)
+        world.run(world.now + 1.0)
+    calls: list[tuple[int, int]] = []
+    for number, channel in enumerate(bob.channels):
+
+        def receive(now: float, *bursts: Burst, number: int = number) -> None:
+            calls.append((number, len(bursts)))
+
+        channel.receive = receive  # type: ignore[method-assign]
+    ours, others = (
+        channel.seal(b"x")._replace(endpoint=alice.endpoint) for channel in alice.channels
+    )
+    bob.exchange.receive(3.0, ours, ours, ours)
+    bob.exchange.receive(3.0, ours, others, ours)
+    bob.exchange.receive(3.0, ours, Burst(alice.endpoint, memoryview(b"?"), 1))
+    assert calls == [(0, 3), (0, 1), (1, 1), (0, 1), (0, 1)]
 
 
 def test_own_key_cannot_be_called() -> None:

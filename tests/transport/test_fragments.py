@@ -87,6 +87,21 @@ def test_fragments_come_in_any_order_twice_and_among_others(seed: int) -> None:
     assert found[0] == content[0] and found[1 << 20] == content[1]
 
 
+def test_several_trains_are_opened_side_by_side() -> None:
+    """And what is more than there are buffers for, too; they are one run of content."""
+    sealer, opener = pair()
+    count = VOLLEY + 2
+    content = Random(5).randbytes(count * FULL)
+    opened = Opened()
+    for number in range(count):
+        part = content[number * FULL : (number + 1) * FULL]
+        data = b"".join(train(sealer, part, offset=number * FULL))
+        opener.open(0.0, burst_of(data, STRIDE), KEEP, opened)
+    assert opened.counters == [(0, count)]
+    ((offset, slices),) = opened.content
+    assert (offset, b"".join(slices)) == (0, content)
+
+
 def test_a_train_counts_once_and_its_repetition_not_at_all() -> None:
     sealer, opener = pair()
     pieces = train(sealer, bytes(FULL))
