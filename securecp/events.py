@@ -1,35 +1,25 @@
-"""What a session reports while it runs, as frozen values; the face words them, scripts read them.
+"""What a session reports while it runs, as frozen values; the face words them (SPEC §10.3)."""
 
-`name` is the `"event"` of the JSON line that the command line prints for it (SPEC §10).
-"""
-
-from dataclasses import dataclass
-from typing import ClassVar
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Listening:
+class Listening(NamedTuple):
     """We wait for contacts at `endpoint` ("HOST:PORT")."""
 
-    name: ClassVar[str] = "listening"
     endpoint: str
 
 
-@dataclass(frozen=True, slots=True)
-class Connected:
+class Connected(NamedTuple):
     """The peer (32-byte public key) has proved itself; `path` says how it is reached."""
 
-    name: ClassVar[str] = "connected"
     peer: bytes
     path: str
     endpoint: str
 
 
-@dataclass(frozen=True, slots=True)
-class Offered:
+class Offered(NamedTuple):
     """An offer was made: how many files, how many bytes, and the top-level names."""
 
-    name: ClassVar[str] = "offer"
     peer: bytes
     files: int
     size: int
@@ -38,21 +28,17 @@ class Offered:
     """File paths worth a warning before consent: dot-names, executables, odd characters."""
 
 
-@dataclass(frozen=True, slots=True)
-class Progress:
+class Progress(NamedTuple):
     """`moved` of `size` content bytes have arrived; `rate` in bytes per second."""
 
-    name: ClassVar[str] = "progress"
     moved: int
     size: int
     rate: float
 
 
-@dataclass(frozen=True, slots=True)
-class Done:
+class Done(NamedTuple):
     """The transfer is complete: published, flushed, and the receipt is authentic."""
 
-    name: ClassVar[str] = "done"
     size: int
     sent: int
     """Datagram bytes that went out for it, retransmissions and headers included."""
@@ -66,11 +52,9 @@ class Done:
     """The receiver's signed receipt as `Receipt.encode` gives it, for the sender to keep."""
 
 
-@dataclass(frozen=True, slots=True)
-class Failed:
+class Failed(NamedTuple):
     """The transfer ended without success; `code` is the process's exit code."""
 
-    name: ClassVar[str] = "error"
     code: int
     message: str
     hint: str = ""

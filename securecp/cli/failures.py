@@ -4,10 +4,8 @@ Rules: no capital at the start, no full stop at the end, never a traceback, neve
 that might be a secret. What the peer or the command line contributed is made harmless once more.
 """
 
-import difflib
 import os
 import sys
-import traceback
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
@@ -86,6 +84,8 @@ def _of_system(error: BaseException) -> Failure | None:
 
 def _unexpected(error: BaseException) -> Failure:
     """A bug of ours. Its own words may hold a secret, so only its kind and place show."""
+    import traceback
+
     frames = traceback.extract_tb(error.__traceback__)
     place = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
     hint = "this is a bug; please report it with `securecp --version` and what you typed"
@@ -97,6 +97,8 @@ def _unexpected(error: BaseException) -> Failure:
 
 def nearest(name: str, known: Iterable[str]) -> str:
     """`did you mean …?`, or an empty string if nothing comes near."""
+    import difflib
+
     known = list(known)
     folded = {candidate.lower(): candidate for candidate in known}
     found = difflib.get_close_matches(name.lower(), folded, n=1, cutoff=0.5)

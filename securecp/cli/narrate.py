@@ -12,7 +12,6 @@ the very name, `names_hex` holds its bytes (SPEC §10.3). Fields may be added, n
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 from securecp.cli import units
 from securecp.cli.output import Output
@@ -26,6 +25,15 @@ _JSON_NAME_LIMIT = 4_096
 _JSON_PROGRESS = 0.25
 _PLAIN_PROGRESS = 5.0
 _FAILURES_SHOWN = 20
+_EVENTS: dict[type[Event], str] = {
+    Listening: "listening",
+    Connected: "connected",
+    Offered: "offer",
+    Progress: "progress",
+    Done: "done",
+    Failed: "error",
+}
+"""What each is called in JSON."""
 _SMOOTHING = 0.3
 
 
@@ -89,7 +97,7 @@ class Narrator:
         plain = DeclinedError if event.code == DeclinedError.exit_code else SecurecpError
         personal = to_sender if self._sending else to_receiver
         error = personal(plain(event.message, event.hint), self.peer_name)
-        return replace(event, message=error.message, hint=error.hint)
+        return event._replace(message=error.message, hint=error.hint)
 
     # JSON
 
@@ -98,7 +106,7 @@ class Narrator:
             rare = not self._is_time(_JSON_PROGRESS, first=True)
             if rare and event.moved < event.size:
                 return
-        self.output.event(event.name, **self._fields(event))
+        self.output.event(_EVENTS[type(event)], **self._fields(event))
 
     def _fields(self, event: Event) -> dict[str, object]:
         match event:

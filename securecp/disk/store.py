@@ -16,10 +16,9 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import NamedTuple, Self
 
 from securecp.disk import attributes, flush, offer, space, sweep
 from securecp.disk.calls import at
@@ -39,8 +38,7 @@ _LOOK_EVERY = 64 << 20
 _WAITING, _READY, _FAILED, _DONE = range(4)
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
+class Report(NamedTuple):
     """What publishing came to; entries are indices in the manifest."""
 
     published: int

@@ -10,8 +10,8 @@ import os
 import stat
 from array import array
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from securecp.disk import space
 from securecp.disk.calls import at
@@ -29,8 +29,7 @@ _KINDS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Scan:
+class Scan(NamedTuple):
     """What can be offered, and how to find it again."""
 
     manifest: Manifest

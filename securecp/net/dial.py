@@ -11,9 +11,8 @@ import os
 import time
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from keys.identity import Identity, PublicKey
 from securecp.errors import NotReachedError, SourceError
@@ -38,8 +37,7 @@ _STALE = 2.0
 that nobody confirms for 5 s, and what comes of it must be back there in time (SPEC §4.8)."""
 
 
-@dataclass(frozen=True, slots=True)
-class SendOptions:
+class SendOptions(NamedTuple):
     """Whose files go to whom; `endpoints` are tried in turn, `timeout` seconds each."""
 
     identity: Identity
@@ -47,11 +45,10 @@ class SendOptions:
     endpoints: list[Endpoint]
     paths: list[Path]
     timeout: float = 10.0
-    pace: Pace = field(default_factory=Pace)
+    pace: Pace = Pace()
 
 
-@dataclass(frozen=True, slots=True)
-class ReceiveOptions:
+class ReceiveOptions(NamedTuple):
     """Who may call, what is taken from them, and where it goes."""
 
     identity: Identity
@@ -200,7 +197,7 @@ def receive(
 
 def _with_problems(done: Done, problems: tuple[tuple[bytes, str], ...]) -> Done:
     """Files that could not be offered did not make it either."""
-    return replace(done, failed=(*problems, *done.failed))
+    return done._replace(failed=(*problems, *done.failed))
 
 
 def _report(session: "Session", emit: Callable[[Event], None]) -> None:

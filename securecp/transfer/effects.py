@@ -5,8 +5,7 @@ that tells the peer of an effect never leaves before it. Chunks and files come i
 tree of 100,000 small files has as many of each.
 """
 
-from dataclasses import dataclass
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from securecp.transfer.manifest import Chunk, Manifest
 from securecp.transfer.offer import Summary
@@ -15,16 +14,14 @@ from securecp.transfer.receipt import Receipt
 # Of the sender.
 
 
-@dataclass(frozen=True, slots=True)
-class SendContent:
+class SendContent(NamedTuple):
     """Queue content space from `start` to `end`; also again, after a restart."""
 
     start: int
     end: int
 
 
-@dataclass(frozen=True, slots=True)
-class DigestChunks:
+class DigestChunks(NamedTuple):
     """Digest these in a worker, in order, and answer each with `digest(number, …)`.
 
     After the last chunk of a file (`manifest.ends_file`) look whether the file is what was scanned;
@@ -34,15 +31,13 @@ class DigestChunks:
     chunks: tuple[Chunk, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class RestartSource:
+class RestartSource(NamedTuple):
     """Open the file anew, and from now on take its present state as the one to compare with."""
 
     entry: int
 
 
-@dataclass(frozen=True, slots=True)
-class Delivered:
+class Delivered(NamedTuple):
     """The receipt is authentic: all is published at the receiver but `receipt.skipped` files."""
 
     receipt: Receipt
@@ -55,65 +50,56 @@ class Delivered:
 # Of the receiver.
 
 
-@dataclass(frozen=True, slots=True)
-class Consent:
+class Consent(NamedTuple):
     """All of the offer is here: answer with `accept` or `decline`."""
 
     summary: Summary
 
 
-@dataclass(frozen=True, slots=True)
-class Prepare:
+class Prepare(NamedTuple):
     """Make the destination ready, then call `prepared`, or `decline` if it cannot be."""
 
     manifest: Manifest
 
 
-@dataclass(frozen=True, slots=True)
-class ExpectContent:
+class ExpectContent(NamedTuple):
     """Let content from `start` to `end` come in."""
 
     start: int
     end: int
 
 
-@dataclass(frozen=True, slots=True)
-class ForgetContent:
+class ForgetContent(NamedTuple):
     """Whatever came of this range is to be stored anew."""
 
     start: int
     end: int
 
 
-@dataclass(frozen=True, slots=True)
-class VerifyChunks:
+class VerifyChunks(NamedTuple):
     """Digest these as stored, in a worker, and answer each with `verified(number, …)`."""
 
     chunks: tuple[Chunk, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class FilesReady:
+class FilesReady(NamedTuple):
     """Every chunk of these files has been verified; nothing of them is stored any more."""
 
     entries: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class FileFailed:
+class FileFailed(NamedTuple):
     """The sender cannot send this file: drop what came of it, also if it was ready."""
 
     entry: int
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Publish:
+class Publish(NamedTuple):
     """Flush and publish what is ready, then call `published`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Complete:
+class Complete(NamedTuple):
     """The receipt is on its way; the transfer is over when it has been acknowledged."""
 
     receipt: Receipt
@@ -123,16 +109,14 @@ class Complete:
 # Of both.
 
 
-@dataclass(frozen=True, slots=True)
-class Declined:
+class Declined(NamedTuple):
     """The receiver said no; for the receiver itself, its limits did."""
 
     code: int
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Aborted:
+class Aborted(NamedTuple):
     """The peer has stopped."""
 
     code: int

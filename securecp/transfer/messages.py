@@ -16,8 +16,7 @@ list, unpack, run or overwrite anything: there is none that could say so (MF-15,
 """
 
 from collections.abc import Callable
-from dataclasses import astuple, dataclass
-from typing import ClassVar, TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from securecp import codec
 from securecp.errors import ProtocolError
@@ -51,11 +50,9 @@ CODE_STORAGE = 5
 """A disk failed on the way."""
 
 
-@dataclass(frozen=True, slots=True)
-class Offer:
+class Offer(NamedTuple):
     """What is offered, in figures; the pages follow at once."""
 
-    type: ClassVar[int] = 1
     transfer_id: bytes
     entries: int
     files: int
@@ -65,78 +62,59 @@ class Offer:
     """Of the manifest."""
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
+class Page(NamedTuple):
     """A piece of the manifest, kept raw: `ManifestReader` checks it, and digests are over bytes."""
 
-    type: ClassVar[int] = 2
     raw: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Accept:
+class Accept(NamedTuple):
     """The receiver takes the whole offer: content may flow."""
 
-    type: ClassVar[int] = 3
 
-
-@dataclass(frozen=True, slots=True)
-class Decline:
+class Decline(NamedTuple):
     """The receiver takes nothing."""
 
-    type: ClassVar[int] = 4
     code: int
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Digests:
+class Digests(NamedTuple):
     """BLAKE3 of consecutive chunks, from number `first` on."""
 
-    type: ClassVar[int] = 5
     first: int
     digests: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Retry:
+class Retry(NamedTuple):
     """Chunks whose bytes were all there and did not match their digests."""
 
-    type: ClassVar[int] = 6
     chunks: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Restart:
+class Restart(NamedTuple):
     """Forget this file's bytes and digests; new digests follow, content after AGAIN."""
 
-    type: ClassVar[int] = 7
     entry: int
 
 
-@dataclass(frozen=True, slots=True)
-class Failed:
+class Failed(NamedTuple):
     """This file will not come."""
 
-    type: ClassVar[int] = 8
     entry: int
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Finished:
+class Finished(NamedTuple):
     """Every chunk has its digest, or its file has failed."""
 
-    type: ClassVar[int] = 9
     digest: bytes
     """Of the content."""
 
 
-@dataclass(frozen=True, slots=True)
-class Received:
+class Received(NamedTuple):
     """The receipt (`receipt.py`): flushed, published, signed."""
 
-    type: ClassVar[int] = 10
     files: int
     skipped: int
     size: int
@@ -146,20 +124,16 @@ class Received:
     signature: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Abort:
+class Abort(NamedTuple):
     """The side that sends it has stopped."""
 
-    type: ClassVar[int] = 11
     code: int
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Again:
+class Again(NamedTuple):
     """The receiver has forgotten the file that was restarted: its content may be sent."""
 
-    type: ClassVar[int] = 12
     entry: int
 
 
@@ -179,15 +153,32 @@ Message: TypeAlias = (
 )
 
 
+TYPES: dict[type[Message], int] = {
+    Offer: 1,
+    Page: 2,
+    Accept: 3,
+    Decline: 4,
+    Digests: 5,
+    Retry: 6,
+    Restart: 7,
+    Failed: 8,
+    Finished: 9,
+    Received: 10,
+    Abort: 11,
+    Again: 12,
+}
+"""What stands first in each of them."""
+
+
 def encode(message: Message) -> bytes:
     """The message as msgpack, without the length before it."""
     match message:
         case Page(raw):
             return raw
         case Offer():
-            return codec.encode((message.type, VERSION, *astuple(message)))
+            return codec.encode((TYPES[Offer], VERSION, *message))
         case _:
-            return codec.encode((message.type, *astuple(message)))
+            return codec.encode((TYPES[type(message)], *message))
 
 
 def parse(raw: bytes) -> Message:
@@ -208,7 +199,7 @@ def reason(text: str) -> str:
     return text.encode("utf-8", "replace").decode("utf-8")[:REASON_LIMIT]
 
 
-_PAGE_HEAD = bytes([0x93, Page.type])
+_PAGE_HEAD = bytes([0x93, TYPES[Page]])
 
 
 def _offer(fields: list[object]) -> Offer:
@@ -260,16 +251,16 @@ def _code_and_reason(fields: list[object]) -> tuple[int, str]:
 
 
 _PARSERS: dict[int, tuple[int, Callable[[list[object]], Message]]] = {
-    Offer.type: (7, _offer),
-    Accept.type: (0, lambda _: Accept()),
-    Decline.type: (2, lambda fields: Decline(*_code_and_reason(fields))),
-    Digests.type: (2, _digests),
-    Retry.type: (1, _retry),
-    Restart.type: (1, lambda fields: Restart(_entry(fields[0]))),
-    Failed.type: (2, lambda f: Failed(_entry(f[0]), codec.text(f[1], REASON_LIMIT))),
-    Finished.type: (1, lambda fields: Finished(codec.binary(fields[0], DIGEST_LENGTH))),
-    Received.type: (7, _received),
-    Abort.type: (2, lambda fields: Abort(*_code_and_reason(fields))),
-    Again.type: (1, lambda fields: Again(_entry(fields[0]))),
+    TYPES[Offer]: (7, _offer),
+    TYPES[Accept]: (0, lambda _: Accept()),
+    TYPES[Decline]: (2, lambda fields: Decline(*_code_and_reason(fields))),
+    TYPES[Digests]: (2, _digests),
+    TYPES[Retry]: (1, _retry),
+    TYPES[Restart]: (1, lambda fields: Restart(_entry(fields[0]))),
+    TYPES[Failed]: (2, lambda f: Failed(_entry(f[0]), codec.text(f[1], REASON_LIMIT))),
+    TYPES[Finished]: (1, lambda fields: Finished(codec.binary(fields[0], DIGEST_LENGTH))),
+    TYPES[Received]: (7, _received),
+    TYPES[Abort]: (2, lambda fields: Abort(*_code_and_reason(fields))),
+    TYPES[Again]: (1, lambda fields: Again(_entry(fields[0]))),
 }
 """Type to the number of fields after it, and their parser; PAGE is apart."""

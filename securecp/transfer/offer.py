@@ -7,8 +7,7 @@ show (whoever shows it does).
 
 import re
 import unicodedata
-from dataclasses import dataclass
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from securecp.transfer.entries import FILE, Entries
 from securecp.transfer.manifest import Manifest
@@ -35,16 +34,14 @@ _FILLERS = "\u034f\u115f\u1160\u2800\u3164\uffa0"
 """Not of those kinds, yet blank on the screen."""
 
 
-@dataclass(frozen=True, slots=True)
-class Remark:
+class Remark(NamedTuple):
     """A path worth a second look, and why, in a few words."""
 
     path: Path
     reasons: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Summary:
+class Summary(NamedTuple):
     """An offer as a person may judge it."""
 
     transfer_id: bytes

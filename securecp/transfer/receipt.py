@@ -9,8 +9,7 @@ delivery to one person and nothing else (MF-14). Signing and verifying are given
 
 import struct
 from collections.abc import Callable
-from dataclasses import astuple, dataclass, replace
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from securecp import codec
 from securecp.errors import ProtocolError
@@ -32,8 +31,7 @@ _FIGURES = struct.Struct(">QQQQ")
 _KEY_LENGTH = 32
 
 
-@dataclass(frozen=True, slots=True)
-class Receipt:
+class Receipt(NamedTuple):
     """Proof that the holder of `receiver` has the files; worth nothing before `verified`."""
 
     sender: bytes
@@ -65,7 +63,7 @@ class Receipt:
 
     def signed(self, sign: Sign) -> "Receipt":
         """The same receipt with our signature."""
-        return replace(self, signature=sign(self.statement()))
+        return self._replace(signature=sign(self.statement()))
 
     def verified(self, verify: Verify) -> bool:
         """Whether `receiver` signed exactly this."""
@@ -73,7 +71,7 @@ class Receipt:
 
     def encode(self) -> bytes:
         """The receipt as it is kept in a file: canonical msgpack, complete in itself."""
-        return codec.encode((_LABEL, *astuple(self)))
+        return codec.encode((_LABEL, *self))
 
     @classmethod
     def parse(cls, data: bytes) -> "Receipt":

@@ -15,9 +15,8 @@ Bytes and digests come in any order and are matched chunk by chunk. Nothing is p
 every file is good or failed and the content digest agrees.
 """
 
-from dataclasses import dataclass
 from enum import Enum, auto
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 from securecp.errors import ProtocolError
 from securecp.transfer import messages
@@ -42,8 +41,7 @@ from securecp.transfer.party import Party, Routes
 from securecp.transfer.receipt import Receipt, Sign
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(NamedTuple):
     """What we take at most from this contact; more is declined before anybody is asked."""
 
     entries: int = ENTRY_LIMIT
@@ -79,14 +77,14 @@ class Receiver(Party):
     aborted = State.ABORTED
 
     def __init__(
-        self, *, ours: bytes, theirs: bytes, sign: Sign, limits: Limits = Limits()
+        self, *, ours: bytes, theirs: bytes, sign: Sign, limits: Limits | None = None
     ) -> None:
         super().__init__()
         self.state = State.IDLE
         self._ours = ours
         self._theirs = theirs
         self._sign = sign
-        self._limits = limits
+        self._limits = limits or Limits()
         self._reader = ManifestReader()
         self._pages = 0
         self._to_verify: list[Chunk] = []

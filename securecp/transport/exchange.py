@@ -22,7 +22,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from struct import Struct
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 from keys.identity import Identity, PublicKey
 from securecp.errors import ProtocolError
@@ -62,8 +62,7 @@ _INDEX = Struct(">I")
 _KIND_AND_INDEX = (0, 4, 5, 6, 7)
 
 
-@dataclass(frozen=True, slots=True)
-class Connected(Generic[C]):
+class Connected(NamedTuple, Generic[C]):
     """There is a session with `keys.peer`, who has proved to own that key."""
 
     channel: C
@@ -71,8 +70,7 @@ class Connected(Generic[C]):
     endpoint: Endpoint
 
 
-@dataclass(frozen=True, slots=True)
-class Answered(Generic[C]):
+class Answered(NamedTuple, Generic[C]):
     """A call of ours has had its REPLY: `keys.peer` has proved its key, and has yet to see ours.
 
     What is written now leaves with our first DATA. Another session with this peer may yet be
@@ -84,8 +82,7 @@ class Answered(Generic[C]):
     endpoint: Endpoint
 
 
-@dataclass(frozen=True, slots=True)
-class CallFailed:
+class CallFailed(NamedTuple):
     """`peer` did not answer at `endpoint`; whether it exists, nobody says."""
 
     peer: bytes

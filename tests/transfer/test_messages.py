@@ -1,7 +1,6 @@
 """Messages: vectors, one form for each, any cut of the stream, and nothing but what they say."""
 
 import contextlib
-import dataclasses
 import itertools
 import json
 from pathlib import Path
@@ -44,7 +43,8 @@ SAMPLES = [bytes.fromhex(vector["hex"]) for vector in VECTORS["messages"]]
 @pytest.mark.parametrize("vector", VECTORS["messages"], ids=NAMES)
 def test_messages_are_as_the_vectors_say(vector: dict[str, Any]) -> None:
     raw = bytes.fromhex(vector["hex"])
-    assert messages.parse(raw) == named(vector)
+    parsed = messages.parse(raw)
+    assert (type(parsed), parsed) == (type(named(vector)), named(vector))
     assert messages.encode(named(vector)) == raw
 
 
@@ -57,7 +57,7 @@ def test_dg12_refused_messages_are_as_the_vectors_say(vector: dict[str, Any]) ->
 
 
 def test_the_vectors_have_every_message() -> None:
-    kinds = {type(named(vector)).type for vector in VECTORS["messages"]}
+    kinds = {messages.TYPES[type(named(vector))] for vector in VECTORS["messages"]}
     assert kinds == set(range(1, 13))
 
 
@@ -93,10 +93,7 @@ def test_mf14_the_vectors_have_a_receipt() -> None:
 
 def test_mf15_mf19_no_message_asks_for_anything_else() -> None:
     """The grammar as a whole: none of twelve messages has room for a path, flag or command."""
-    fields = {
-        kind.__name__: [field.name for field in dataclasses.fields(kind)]
-        for kind in messages.Message.__args__
-    }
+    fields = {kind.__name__: list(kind._fields) for kind in messages.Message.__args__}
     assert fields == {
         "Offer": ["transfer_id", "entries", "files", "size", "pages", "digest"],
         "Page": ["raw"],

@@ -1,7 +1,6 @@
 """A peer that breaks the rules: each message in each state, and lies in each field."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from enum import Enum
 
 import pytest
@@ -142,7 +141,7 @@ def receipt(**changes: object) -> m.Received:
         if name in signing:
             signing[name] = change
         else:
-            told = replace(told, **{name: change})  # type: ignore[arg-type]
+            told = told._replace(**{name: change})  # type: ignore[arg-type]
     statement = (
         b"securecp 1 receipt"
         + bytes(signing["sender"])  # type: ignore[call-overload]
@@ -153,7 +152,7 @@ def receipt(**changes: object) -> m.Received:
         + b"".join(n.to_bytes(8, "big") for n in (told.files, told.skipped, told.size, told.time))
     )
     if "signature" not in changes:
-        told = replace(told, signature=sign_as(bytes(signing["key"]), statement))  # type: ignore[call-overload]
+        told = told._replace(signature=sign_as(bytes(signing["key"]), statement))  # type: ignore[call-overload]
     return told
 
 
@@ -330,7 +329,7 @@ def test_mf02_a_manifest_that_is_not_the_offered_one_is_refused(field: str) -> N
     lie: object = bytes(32) if field == "digest" else getattr(offer, field) - 1
     receiver = idle_receiver()
     with pytest.raises(ProtocolError):
-        tell(receiver, replace(offer, **{field: lie}), *map(m.Page, manifest.pages()))  # type: ignore[arg-type]
+        tell(receiver, offer._replace(**{field: lie}), *map(m.Page, manifest.pages()))  # type: ignore[arg-type]
     assert receiver.effects() == []
 
 
@@ -345,7 +344,7 @@ def test_mf02_another_manifest_needs_another_consent() -> None:
 def test_mf03_more_entries_than_told_are_refused_at_the_page() -> None:
     manifest = Manifest([file(f"{number:0200}", 0) for number in range(700)])
     receiver = idle_receiver()
-    tell(receiver, replace(offer_of(manifest), entries=200, files=200))
+    tell(receiver, offer_of(manifest)._replace(entries=200, files=200))
     with pytest.raises(ProtocolError, match="more entries"):
         tell(receiver, m.Page(next(manifest.pages())))
 
@@ -574,14 +573,14 @@ def test_mf14_forged_and_replayed_receipts_are_refused(lie: dict[str, object]) -
 def test_mf14_a_signature_covers_every_field() -> None:
     for change in ({"files": 2, "skipped": 1}, {"time": NOW + 1}):
         sender = finished()
-        told = replace(receipt(), **change)  # type: ignore[arg-type]
+        told = receipt()._replace(**change)  # type: ignore[arg-type]
         with pytest.raises(ProtocolError, match="signed"):
             tell(sender, told)
 
 
 def test_mf14_a_receipt_names_the_manifest_that_it_is_for() -> None:
     with pytest.raises(ProtocolError, match="fit"):
-        tell(finished(), replace(receipt(), manifest_digest=bytes(32)))
+        tell(finished(), receipt()._replace(manifest_digest=bytes(32)))
 
 
 def test_mf14_an_early_receipt_is_refused() -> None:
