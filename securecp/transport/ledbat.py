@@ -89,6 +89,8 @@ class Ledbat:
         self.queue = QueueDelay()
         self._threshold = math.inf
         """The window to regain after a slowdown."""
+        self._floor = 0.0
+        """What the path held without its queue when slow start ended: the least to regain once."""
         self._capacity: float | None = None
         """The longest queue at which anything was lost, in seconds."""
         self._smoothed = 0.0
@@ -156,11 +158,13 @@ class Ledbat:
         regained = self._window >= self._threshold
         share = SLOW_START_EXIT if self.phase is Phase.START else 1.0
         if regained or self.queue.current > share * self.target:
-            self._end_slow_start(now)
+            self._end_slow_start(now, self._window)
 
-    def _end_slow_start(self, now: float) -> None:
+    def _end_slow_start(self, now: float, reached: float) -> None:
         """The next slowdown: soon after the start, and for a tenth of the time later."""
         if self.phase is Phase.START:
+            base = self.queue.base
+            self._floor = reached * base / max(base + self.queue.peak, 1e-6)
             wait = SLOWDOWN_RTTS * self._smoothed
         else:
             wait = SLOWDOWN_SHARE * (now - self._slowdown_began)
@@ -184,7 +188,8 @@ class Ledbat:
     def _slow_down(self, now: float) -> None:
         self.phase = Phase.SLOWDOWN
         free = self.queue.current < self.target / 2
-        self._threshold = self._window * (REGAIN_LIMIT if free else 1)
+        self._threshold = max(self._window * (REGAIN_LIMIT if free else 1), self._floor)
+        self._floor = 0.0
         self._window = self._smallest
         self._slowdown_began = now
 
@@ -199,9 +204,9 @@ class Ledbat:
             self._threshold = max(self._threshold / 2, self._smallest)
             return
         self._before_loss = (sent_at, self._window)
-        self._window = max(self._window / 2, self._smallest)
+        reached, self._window = self._window, max(self._window / 2, self._smallest)
         if self.phase is not Phase.STEADY:
-            self._end_slow_start(now)
+            self._end_slow_start(now, reached)
 
     def on_spurious_loss(self, now: float, sent_at: float, size: int) -> None:  # noqa: ARG002
         """Undo the last halving if this burst caused it."""
