@@ -185,4 +185,7 @@ def alone(lock: Path | None) -> Iterator[None]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit("stopped; what is done is kept: --resume goes on")

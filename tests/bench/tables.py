@@ -13,7 +13,7 @@ HEAD = (
 LEGEND = (
     "medians of whole jobs; ours ÷ theirs: median of the ratios of seconds, below 1 we are faster;"
     " CPU s and peak MiB: sender + receiver; wire: bytes sent into the link ÷ bytes of the files;"
-    " *: disturbed by other programs"
+    " *: disturbed by other programs, or the emulator was late"
 )
 
 
