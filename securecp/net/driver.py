@@ -19,6 +19,8 @@ from securecp.transport.wire import Burst
 
 READS = 32
 WRITES = 16
+WRITTEN = 1 << 20
+"""Bytes after which it is time to read again."""
 LONGEST_SLEEP = 1.0
 FULL_SLEEP = 0.001
 """Least seconds to wait for a full socket, unless something comes or it takes more."""
@@ -104,13 +106,17 @@ class Driver:
 
     def _write(self) -> bool:
         """Send what the machine has, within the budget; True if it may have more."""
+        written = 0
         for _ in range(WRITES):
             burst = self._unsent or self._machine.transmit(self._clock())
             if burst is None:
                 return False
+            written += len(burst.data)
             self._unsent = self._udp.send(burst)
             if self._unsent is not None:
                 return False
+            if written >= WRITTEN:
+                break
         return True
 
     def _sleep(self) -> None:

@@ -15,7 +15,7 @@ import struct
 import sys
 from array import array
 
-from securecp.transport.wire import Burst, Endpoint
+from securecp.transport.wire import Burst, Endpoint, per_call
 
 UDP_SEGMENT = 103
 UDP_GRO = 104
@@ -156,15 +156,18 @@ class UdpSocket:
         return self._send_singly(burst)
 
     def _send_segmented(self, burst: Burst) -> Burst | None:
-        segment = (socket.IPPROTO_UDP, UDP_SEGMENT, _SEGMENT.pack(burst.stride))
-        try:
-            self._socket.sendmsg([burst.data], [segment], 0, burst.endpoint)
-        except OSError as error:
-            if error.errno in _FULL:
-                return burst
-            if error.errno in _NO_SEGMENTATION:
-                return self._send_unsegmented(burst)
-            self.errors += 1
+        data, stride, endpoint = burst.data, burst.stride, burst.endpoint
+        segment = [(socket.IPPROTO_UDP, UDP_SEGMENT, _SEGMENT.pack(stride))]
+        size = per_call(stride) * stride
+        for at in range(0, len(data), size):
+            try:
+                self._socket.sendmsg([data[at : at + size]], segment, 0, endpoint)
+            except OSError as error:
+                if error.errno in _FULL:
+                    return burst._replace(data=data[at:])
+                if error.errno in _NO_SEGMENTATION:
+                    return self._send_unsegmented(burst._replace(data=data[at:]))
+                self.errors += 1
         return None
 
     def _send_unsegmented(self, burst: Burst) -> Burst | None:

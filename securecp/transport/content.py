@@ -79,6 +79,15 @@ class ContentSender:
         self._acked.remove(start, end)
         self._new.add(start, end)
 
+    def next_length(self, most: int) -> int:
+        """How many bytes `take` would give."""
+        if self._again.total:
+            start, end = self._again.first()
+        else:
+            start, end = self._new.first()
+            most = min(most, self.limit - self._counted)
+        return min(most, end - start)
+
     def take(self, most: int) -> tuple[int, int]:
         """A range of at most `most` bytes to send now; call only if `pending`."""
         if self._again.total:

@@ -6,19 +6,24 @@ bears the header of the whole, with its own number in it. What is lost of a trai
 of it; `TrainPolicy` says when that is worth it.
 
     sealed whole   header(number 0) | sealed ………………………………………………… | tag
-    fragments      header(0) | piece 0     header(1) | piece 1     …     header(last) | rest
+    fragments      header(0) | piece 0     header(1) | piece 1     …     header(last) | piece
 
 Nothing is known of a fragment before the whole has verified: it makes no promise, moves no timer,
 and costs at most `Assembly`'s memory. Someone on the path who adds forged fragments can spoil
 trains; then they count as lost, and datagrams go out one by one, which nobody can spoil so.
 """
 
-from securecp.transport.wire import HEADER_LENGTH, LARGEST_DATAGRAM, TAG_LENGTH
+from securecp.transport.wire import (
+    HEADER_LENGTH,
+    LARGEST_DATAGRAM,
+    MOST_DATAGRAMS,
+    TAG_LENGTH,
+    per_call,
+)
 
-MOST_FRAGMENTS = 64
 WHOLES = 16
 """Datagrams that may be incomplete at once; the oldest gives way (at most 1 MiB in all)."""
-_NUMBERS = bytes(range(MOST_FRAGMENTS))
+_NUMBERS = bytes(range(MOST_DATAGRAMS))
 
 
 def numbers(count: int) -> bytes:
@@ -26,36 +31,41 @@ def numbers(count: int) -> bytes:
     return _NUMBERS[:count]
 
 
+def whole_length(stride: int) -> int:
+    """Bytes of the whole that is cut into as many full fragments as one system call sends."""
+    return HEADER_LENGTH + per_call(stride) * (stride - HEADER_LENGTH)
+
+
 class Cutter:
-    """Cuts a buffer `header | sealed` at one stride; the slices are made once."""
+    """Cuts wholes that lie end to end in a buffer into full fragments; slices are made once."""
 
-    __slots__ = ("_heads", "_parts", "_piece", "_whole")
+    __slots__ = ("_buffer", "_count", "_heads", "_length", "_parts")
 
-    def __init__(self, whole: memoryview, stride: int) -> None:
-        self._whole = whole
-        self._piece = piece = stride - HEADER_LENGTH
-        self._heads = bytearray(MOST_FRAGMENTS * HEADER_LENGTH)
+    def __init__(self, buffer: memoryview, stride: int) -> None:
+        self._buffer = buffer
+        self._count = per_call(stride)
+        self._length = whole_length(stride)
+        wholes = len(buffer) // self._length
+        self._heads = bytearray(wholes * self._count * HEADER_LENGTH)
         heads = memoryview(self._heads)
+        piece = stride - HEADER_LENGTH
         self._parts: list[memoryview] = []
-        for number in range(MOST_FRAGMENTS):
-            at = HEADER_LENGTH + number * piece
-            self._parts.append(heads[number * HEADER_LENGTH : (number + 1) * HEADER_LENGTH])
-            self._parts.append(whole[at : at + piece])
+        for fragment in range(wholes * self._count):
+            whole, number = divmod(fragment, self._count)
+            head = fragment * HEADER_LENGTH
+            at = whole * self._length + HEADER_LENGTH + number * piece
+            self._parts.append(heads[head : head + HEADER_LENGTH])
+            self._parts.append(buffer[at : at + piece])
 
-    def last(self, length: int) -> int:
-        """The number of the last fragment for `length` sealed bytes, tag included."""
-        return (length - 1) // self._piece
-
-    def cut(self, length: int) -> bytes:
-        """The fragments of the `length` sealed bytes in the buffer, end to end."""
-        count = self.last(length) + 1
-        heads, end = self._heads, count * HEADER_LENGTH
-        heads[:end] = self._whole[:HEADER_LENGTH].tobytes() * count
-        heads[2:end:HEADER_LENGTH] = _NUMBERS[:count]
-        parts = self._parts[: 2 * count - 1]
-        begin = HEADER_LENGTH + (count - 1) * self._piece
-        parts.append(self._whole[begin : HEADER_LENGTH + length])
-        return b"".join(parts)
+    def cut(self, wholes: int) -> bytes:
+        """The fragments of the first so many wholes, end to end."""
+        size = self._count * HEADER_LENGTH
+        for whole in range(wholes):
+            at = whole * self._length
+            header = self._buffer[at : at + HEADER_LENGTH].tobytes()
+            self._heads[whole * size : (whole + 1) * size] = header * self._count
+        self._heads[2 : wholes * size : HEADER_LENGTH] = _NUMBERS[: self._count] * wholes
+        return b"".join(self._parts[: 2 * wholes * self._count])
 
 
 class _Whole:
@@ -82,7 +92,7 @@ class Assembly:
         The first of several with one number counts; what does not fit together is dropped.
         """
         number, last = header[2], header[3]
-        if not 0 < last < MOST_FRAGMENTS or number > last:
+        if not 0 < last < MOST_DATAGRAMS or number > last:
             return None
         whole = self._wholes.get(counter)
         if whole is None:

@@ -7,14 +7,15 @@
 ACK, WINDOW, RESPONSE and PING leave whatever the congestion window says: they are few and small,
 and the peer waits for them. CONTROL goes before CHUNKs, and both keep to window and pace.
 
-A volley is up to four bursts of one system call each, decided on as one: deciding costs as much
-time as sealing. They wait in `ready`, and leave one by one before anything else is looked at.
+A volley is what up to four system calls send, decided on as one: deciding costs as much time as
+sealing. On a path that loses hardly anything it is sealed as up to four datagrams and cut into
+trains of fragments (`fragments.py`).
 """
 
-from collections import deque
 from collections.abc import Callable
 
 from securecp.transport.flight import Record
+from securecp.transport.fragments import whole_length
 from securecp.transport.frames import (
     CONTROL_OVERHEAD,
     Close,
@@ -28,10 +29,10 @@ from securecp.transport.frames import (
     is_ack_eliciting,
 )
 from securecp.transport.parts import AckItem, ControlItem, Parts, WindowItem
-from securecp.transport.seal import CHUNK_OVERHEAD, VOLLEY, fits_train, per_call
+from securecp.transport.seal import CHUNK_OVERHEAD, VOLLEY
 from securecp.transport.timers import Timer
 from securecp.transport.trains import FEWEST_FRAGMENTS
-from securecp.transport.wire import OVERHEAD
+from securecp.transport.wire import OVERHEAD, per_call
 
 KEEPALIVE = 2.5
 """Seconds without a datagram that asks for an ACK, after which a PING is due."""
@@ -53,19 +54,16 @@ class Outgoing:
         self._entropy = entropy
         self.bursts_to_skip = self._draw_skip()
         """Bursts until a counter is left out."""
-        self._ready: deque[tuple[memoryview, int]] = deque()
 
     def next(self, now: float) -> tuple[memoryview, int] | None:
         """The next burst and its stride, or None; the bytes are valid until the next call."""
-        if self._ready:
-            return self._ready.popleft()
         data = self._send_frames(now)
         if data is None:
             data = self._send_mtu_probe(now)
         if data is not None:
             return data, len(data)
-        self._send_content(now)
-        return self._ready.popleft() if self._ready else None
+        data = self._send_content(now)
+        return None if data is None else (data, self._parts.mtu.size)
 
     def close(self, now: float, close: Close) -> memoryview:
         """A datagram that ends the connection."""
@@ -174,66 +172,49 @@ class Outgoing:
 
     # content
 
-    def _send_content(self, now: float) -> None:
+    def _send_content(self, now: float) -> memoryview | None:
         """A volley of CHUNKs as long as window, pace and credit allow."""
         parts, out = self._parts, self._parts.content_out
         if not out.pending or out.source is None:
             self._rest()
-            return
+            return None
         stride = parts.mtu.size
         most = per_call(stride)
         count = min(self._allowed(now, stride), VOLLEY * most)
         if not count:
-            return
+            return None
         if count > most:
             count -= count % most
         self._skip_now_and_then()
-        slot = stride - CHUNK_OVERHEAD
-        start, end = out.take(count * slot)
-        if not self._seal_trains(now, stride, start, end, most * slot):
-            self._seal_each(now, stride, start, end)
+        if parts.trains.running and count >= most >= FEWEST_FRAGMENTS:
+            whole = whole_length(stride)
+            slot = whole - CHUNK_OVERHEAD
+            length = count // most * slot
+            if out.next_length(length) % slot == 0:
+                return self._seal(now, whole, length, stride)
+        return self._seal(now, stride, count * (stride - CHUNK_OVERHEAD))
 
-    def _seal_trains(self, now: float, stride: int, start: int, end: int, each: int) -> bool:
-        """Content as datagrams in fragments, `each` bytes in one; False if it does not suit."""
-        parts, length = self._parts, end - start
-        if not parts.trains.running or length < FEWEST_FRAGMENTS * stride:
-            return False
-        count = max(length // each, 1)
-        if length > each and length % each:
-            return False
-        each = min(each, length)
-        if not fits_train(stride, each):
-            return False
-        sealer = parts.sealer
-        parts.content_out.fill(start, [sealer.whole(number, each) for number in range(count)])
-        counter = sealer.next_counter
-        size = 0
-        for number in range(count):
-            data = sealer.train(now, stride, number, start + number * each, each)
-            size += len(data)
-            self._ready.append((data, stride))
-        record = Record(counter, count, size // count, size, now)
-        record.offset, record.length, record.slot = start, length, each
-        self._enter(now, record)
-        return True
-
-    def _seal_each(self, now: float, stride: int, start: int, end: int) -> None:
-        """Content as one CHUNK in each datagram."""
-        parts, length = self._parts, end - start
-        layout = parts.sealer.layout(stride)
+    def _seal(self, now: float, each: int, most: int, cut: int = 0) -> memoryview:
+        """At most so many bytes of content, in datagrams of `each` bytes, cut at `cut` if given."""
+        parts = self._parts
+        start, end = parts.content_out.take(most)
+        length = end - start
+        layout = parts.sealer.layout(each)
         full, rest = divmod(length, layout.slot_length)
         slots = layout.slots[:full]
         if rest:
             slots.append(layout.slots[full][:rest])
         parts.content_out.fill(start, slots)
         counter = parts.sealer.next_counter
-        data = parts.sealer.content(now, stride, start, length)
-        record = Record(counter, len(slots), stride, len(data), now)
+        if cut:
+            data = parts.sealer.trains(now, cut, start, length)
+            each = len(data) // full
+        else:
+            data = parts.sealer.content(now, each, start, length)
+        record = Record(counter, len(slots), each, len(data), now)
         record.offset, record.length, record.slot = start, length, layout.slot_length
         self._enter(now, record)
-        burst = per_call(stride) * stride
-        for at in range(0, len(data), burst):
-            self._ready.append((data[at : at + burst], stride))
+        return data
 
     def _rest(self) -> None:
         """No content may go; unless control waits for window or pace, the path has room left."""

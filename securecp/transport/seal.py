@@ -20,7 +20,7 @@ import struct
 
 from cryptography.exceptions import InvalidTag
 
-from securecp.transport.fragments import Assembly, Cutter, numbers
+from securecp.transport.fragments import Assembly, Cutter, numbers, whole_length
 from securecp.transport.frames import CHUNK_HEAD_LENGTH, CHUNK_MARKS, COUNTER_LIMIT
 from securecp.transport.ratchet import Aead, Ratchet
 from securecp.transport.replay import ReplayWindow
@@ -33,12 +33,11 @@ from securecp.transport.wire import (
     TAG_LENGTH,
     Burst,
     SessionKeys,
+    per_call,
 )
 
-MOST_DATAGRAMS = 64
-"""Segments that the kernel takes in one call (UDP_MAX_SEGMENTS)."""
 VOLLEY = 4
-"""Bursts of one system call each that are chosen, filled and entered in the ledger as one."""
+"""What is chosen, filled, sealed and entered in the ledger as one, in system calls."""
 CHUNK_OVERHEAD = OVERHEAD + CHUNK_HEAD_LENGTH
 PHASE_DATAGRAMS = 1 << 20
 PHASE_SECONDS = 120.0
@@ -47,13 +46,14 @@ EARLIEST_PHASE_SECONDS = 60.0
 """A peer that changes keys oftener than this has its datagrams dropped (TR-18)."""
 
 _HEAD = struct.Struct(">BBHIQBBBQBH")
+_CHUNK = struct.Struct(">BBBQBH")
 _LAYOUTS_KEPT = 32
 
 
 class Layout:
     """The slices of each datagram in one buffer at one stride, made once and used for ever."""
 
-    __slots__ = ("data", "short", "slot_length", "slots", "views")
+    __slots__ = ("bodies", "data", "short", "slot_length", "slots", "views")
 
     def __init__(self, data: memoryview, stride: int) -> None:
         self.data = data
@@ -72,17 +72,7 @@ class Layout:
             plain = data[body : end - TAG_LENGTH]
             self.views.append((data[at + 4 : body], plain, data[at:body], data[body:end]))
             self.slots.append(plain[CHUNK_HEAD_LENGTH:])
-
-
-def per_call(stride: int) -> int:
-    """Datagrams of `stride` bytes that one system call takes."""
-    return max(1, min(MOST_DATAGRAMS, LARGEST_DATAGRAM // stride))
-
-
-def fits_train(stride: int, length: int) -> bool:
-    """Whether fragments of content of this length are all as long as datagrams must be."""
-    sealed = CHUNK_HEAD_LENGTH + length + TAG_LENGTH
-    return (sealed - 1) % (stride - HEADER_LENGTH) + 1 >= TAG_LENGTH
+        self.bodies = [sealed for _, _, _, sealed in self.views]
 
 
 class Sealer:
@@ -98,7 +88,7 @@ class Sealer:
         self.next_counter = 0
         self._buffer = memoryview(bytearray(VOLLEY * LARGEST_DATAGRAM))
         self._layouts: dict[int, Layout] = {}
-        self._cutters: tuple[int, list[Cutter]] = (0, [])
+        self._cutter: tuple[int, Cutter] | None = None
 
     def layout(self, stride: int) -> Layout:
         """The slices of our buffer at this stride, as many datagrams as a volley has."""
@@ -110,40 +100,30 @@ class Sealer:
             layout = self._layouts[stride] = Layout(self._buffer[: count * stride], stride)
         return layout
 
-    def whole(self, number: int, length: int) -> memoryview:
-        """The slot of the datagram that train `number` of a volley cuts: `length` bytes."""
-        begin = number * LARGEST_DATAGRAM + HEADER_LENGTH + CHUNK_HEAD_LENGTH
-        return self._buffer[begin : begin + length]
-
-    def train(self, now: float, stride: int, number: int, offset: int, length: int) -> memoryview:
-        """Seal the content in `whole(number, length)` as one CHUNK, in fragments of `stride`.
-
-        Returns the fragments end to end; all but the last are `stride` bytes.
-        """
-        if self._cutters[0] != stride:
-            wholes = [self._buffer[at * LARGEST_DATAGRAM :] for at in range(VOLLEY)]
-            self._cutters = (stride, [Cutter(whole, stride) for whole in wholes])
-        cutter = self._cutters[1][number]
-        counter = self._advance(now, 1)
-        sealed = CHUNK_HEAD_LENGTH + length + TAG_LENGTH
-        begin = number * LARGEST_DATAGRAM
-        _HEAD.pack_into(
-            self._buffer, begin, DATA, self._phase, cutter.last(sealed), self._index, counter,
-            *CHUNK_MARKS[:3], offset, CHUNK_MARKS[3], length,
-        )  # fmt: skip
-        self._seal_at(begin, CHUNK_HEAD_LENGTH + length)
-        return memoryview(cutter.cut(sealed))
-
     def skip(self) -> int:
         """Leave one counter out, so that an ACK for it shows a receiver that lies (TR-02)."""
         counter = self.next_counter
         self.next_counter += 1
         return counter
 
-    def content(self, now: float, stride: int, offset: int, length: int) -> memoryview:
+    def trains(self, now: float, stride: int, offset: int, length: int) -> memoryview:
+        """Seal content in the slots of `layout(whole_length(stride))` as CHUNKs, and cut those.
+
+        `length` fills some slots completely. Returns the fragments end to end, all of `stride`.
+        """
+        whole = whole_length(stride)
+        sealed = self.content(now, whole, offset, length, last=per_call(stride) - 1)
+        if self._cutter is None or self._cutter[0] != stride:
+            self._cutter = (stride, Cutter(self._buffer, stride))
+        return memoryview(self._cutter[1].cut(len(sealed) // whole))
+
+    def content(
+        self, now: float, stride: int, offset: int, length: int, *, last: int = 0
+    ) -> memoryview:
         """Seal `length` content bytes, already in the slots of `layout(stride)`, as CHUNKs.
 
-        Returns the datagrams end to end; all but the last are `stride` bytes.
+        Returns the datagrams end to end; all but the last are `stride` bytes. `last` is the number
+        of the last fragment that each will be cut into.
         """
         layout = self.layout(stride)
         slot = layout.slot_length
@@ -155,7 +135,7 @@ class Sealer:
         at = 0
         for nonce, plain, header, sealed in layout.views[:count]:
             pack(
-                buffer, at, DATA, phase, 0, index, counter,
+                buffer, at, DATA, phase, last, index, counter,
                 first, second, third, offset, fourth, slot,
             )  # fmt: skip
             encrypt(nonce, plain, header, sealed)
@@ -219,17 +199,19 @@ class Opened:
         self.wholes = 0
         """Datagrams among them that had come in fragments."""
 
-    def sort(self, fields: tuple[int, ...], plain: memoryview, slot: memoryview) -> None:
-        """Put one opened datagram where it belongs; `fields` as `_HEAD` unpacks them."""
-        _, _, _, _, counter, first, second, third, offset, fourth, length = fields
-        if (first, second, third, fourth) == CHUNK_MARKS and 0 < length == len(slot):
-            if offset == self.end:
-                self.content[-1][1].append(slot)
-            else:
-                self.content.append((offset, [slot]))
-            self.end = offset + length
-        else:
-            self.frames.append((counter, plain))
+    def sort(self, counter: int, plain: memoryview) -> None:
+        """Put one opened datagram where it belongs."""
+        if len(plain) > CHUNK_HEAD_LENGTH:
+            first, second, third, offset, fourth, length = _CHUNK.unpack_from(plain)
+            slot = plain[CHUNK_HEAD_LENGTH:]
+            if (first, second, third, fourth) == CHUNK_MARKS and length == len(slot):
+                if offset == self.end:
+                    self.content[-1][1].append(slot)
+                else:
+                    self.content.append((offset, [slot]))
+                self.end = offset + length
+                return
+        self.frames.append((counter, plain))
 
 
 class Opener:
@@ -320,7 +302,7 @@ class Opener:
                     self.dropped += 1
                 else:
                     self._accept(opened, found, found + 1)
-                    opened.sort(fields, plain, slots[number])
+                    opened.sort(found, plain)
                 return number + 1
             slot = slots[number]
             if (one, two, three, four) == marks and 0 < length == len(slot):
@@ -345,7 +327,7 @@ class Opener:
         end = (len(views) - 1) * stride
         if data[2 : end + 3 : stride].tobytes() != numbers(len(views)):
             return False
-        sealed = b"".join([view[3] for view in views])
+        sealed = b"".join(layout.bodies)
         if len(sealed) > LARGEST_DATAGRAM or opened.wholes >= VOLLEY:
             return False
         plain = self._plains[opened.wholes][: len(sealed) - TAG_LENGTH]
@@ -398,8 +380,7 @@ class Opener:
         if aead is self._following:
             self._turn(now, counter, keep_old_key)
         self._accept(opened, counter, counter + 1)
-        head = bytes(header) + bytes(plain[:CHUNK_HEAD_LENGTH]).ljust(CHUNK_HEAD_LENGTH, b"\0")
-        opened.sort(_HEAD.unpack(head), plain, plain[CHUNK_HEAD_LENGTH:])
+        opened.sort(counter, plain)
         return True
 
     def _key(self, phase: int, counter: int, now: float) -> Aead | None:

@@ -34,8 +34,15 @@ OVERHEAD = HEADER_LENGTH + TAG_LENGTH
 SMALLEST_DATAGRAM = OVERHEAD
 LARGEST_DATAGRAM = 65_507
 """Largest UDP payload over IPv4."""
+MOST_DATAGRAMS = 64
+"""Segments that the kernel takes in one call (UDP_MAX_SEGMENTS)."""
 BASE_DATAGRAM = 1_200
 """Every path carries this (RFC 9000 §14)."""
+
+
+def per_call(stride: int) -> int:
+    """Datagrams of `stride` bytes that one system call sends."""
+    return max(1, min(MOST_DATAGRAMS, LARGEST_DATAGRAM // stride))
 
 
 class Endpoint(NamedTuple):

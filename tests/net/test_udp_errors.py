@@ -7,7 +7,7 @@ from collections import deque
 import pytest
 
 from securecp.net.udp import UdpSocket
-from securecp.transport.wire import Burst
+from securecp.transport.wire import Burst, per_call
 from tests.net.fakes import THERE, burst_to, on_fake
 
 DATA = bytes(range(250)) * 20
@@ -63,6 +63,20 @@ def test_tr22_a_socket_that_fills_up_half_way_keeps_the_rest(taken: int) -> None
     assert [data for _, data in fake.sent] == PIECES[:taken]
     assert udp.send(left) is None
     assert [data for _, data in fake.sent] == PIECES
+
+
+@pytest.mark.parametrize("taken", range(4))
+def test_tr22_a_socket_that_fills_up_in_a_volley_keeps_the_rest(taken: int) -> None:
+    """More than one call's worth: each call sends as much as the kernel cuts at once."""
+    udp, fake = on_fake(*[0] * taken, errno.EAGAIN)
+    call = per_call(STRIDE) * STRIDE
+    data = bytes(number % 251 for number in range(4 * call))
+    calls = [(STRIDE, data[at : at + call]) for at in range(0, len(data), call)]
+    left = udp.send(burst_to(THERE, data, STRIDE))
+    assert left is not None
+    assert fake.sent == calls[:taken]
+    assert udp.send(left) is None
+    assert fake.sent == calls
 
 
 @pytest.mark.parametrize("code", LOSSES, ids=names)

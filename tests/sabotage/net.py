@@ -52,9 +52,16 @@ EDITS = (
     Edit(
         "what a full socket did not take is forgotten",
         "securecp/net/udp.py",
-        "return burst._replace(data=data[at:])",
-        "return None",
+        "                    return burst._replace(data=data[at:])\n                self.errors",
+        "                    return None\n                self.errors",
         (f"{ERRORS}::test_tr22_a_socket_that_fills_up_half_way_keeps_the_rest",),
+    ),
+    Edit(
+        "what a full socket did not take of a volley is forgotten",
+        "securecp/net/udp.py",
+        "                    return burst._replace(data=data[at:])\n                if",
+        "                    return None\n                if",
+        (f"{ERRORS}::test_tr22_a_socket_that_fills_up_in_a_volley_keeps_the_rest",),
     ),
     Edit(
         "reading has no budget",

@@ -6,24 +6,26 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from securecp.transport import fragments
-from securecp.transport.fragments import WHOLES, Assembly
-from securecp.transport.seal import CHUNK_OVERHEAD, VOLLEY, Opened, Opener, Sealer, fits_train
-from securecp.transport.wire import HEADER_LENGTH, LARGEST_DATAGRAM, TAG_LENGTH, Burst
-from tests.sim.peer import RIGHT
+from securecp.transport.fragments import WHOLES, Assembly, Cutter, whole_length
+from securecp.transport.seal import CHUNK_OVERHEAD, VOLLEY, Opened, Opener, Sealer
+from securecp.transport.wire import HEADER_LENGTH, LARGEST_DATAGRAM, per_call
 from tests.transport.test_seal import KEEP, burst_of, content_burst, flat, pair
 
 STRIDE = 1_472
-FULL = 44 * (STRIDE - CHUNK_OVERHEAD)
+FULL = whole_length(STRIDE) - CHUNK_OVERHEAD
 
 
 def train(
     sealer: Sealer, content: bytes, *, offset: int = 7, stride: int = STRIDE, now: float = 0.0
 ) -> list[bytes]:
-    """The fragments of one datagram with this content."""
-    assert fits_train(stride, len(content))
-    sealer.whole(0, len(content))[:] = content
-    data = sealer.train(now, stride, 0, offset, len(content))
+    """The fragments of one datagram with this content, or of several."""
+    slots = sealer.layout(whole_length(stride)).slots
+    at = 0
+    for slot in slots[: len(content) // len(slots[0])]:
+        slot[:] = content[at : at + len(slot)]
+        at += len(slot)
+    assert at == len(content)
+    data = sealer.trains(now, stride, offset, len(content))
     return [bytes(data[at : at + stride]) for at in range(0, len(data), stride)]
 
 
@@ -40,21 +42,22 @@ def content_of(opened: list[Opened]) -> dict[int, bytes]:
 
 
 @settings(max_examples=80)
-@given(st.booleans(), st.integers(100, 9_000), st.data())
-def test_a_train_opens_in_one_piece(aes: bool, stride: int, data: st.DataObject) -> None:
+@given(st.booleans(), st.integers(60, 9_000), st.integers(1, VOLLEY))
+def test_trains_open_in_one_piece_each(aes: bool, stride: int, count: int) -> None:
     sealer, opener = pair(aes=aes)
-    most = min(LARGEST_DATAGRAM - CHUNK_OVERHEAD, 64 * (stride - HEADER_LENGTH) - 30)
-    length = data.draw(st.integers(stride, most))
-    if not fits_train(stride, length):
-        return
-    content = Random(length).randbytes(length)
-    number = data.draw(st.integers(0, VOLLEY - 1))
-    sealer.whole(number, length)[:] = content
-    sealed = sealer.train(0.0, stride, number, 5, length)
-    assert 20 <= (len(sealed) - 1) % stride + 1, "no datagram is shorter than the socket lets in"
-    opened = opener.open(0.0, burst_of(bytes(sealed), stride), KEEP)
-    assert flat(opened) == ([0], {5: content}, [])
-    assert sealer.next_counter == 1
+    each = whole_length(stride) - CHUNK_OVERHEAD
+    content = Random(stride).randbytes(count * each)
+    pieces = train(sealer, content, offset=5, stride=stride)
+    assert {len(piece) for piece in pieces} == {stride}
+    assert len(pieces) == count * per_call(stride)
+    opened = Opened()
+    for at in range(0, len(pieces), per_call(stride)):
+        data = b"".join(pieces[at : at + per_call(stride)])
+        opener.open(0.0, burst_of(data, stride), KEEP, opened)
+    assert opened.counters == [(0, count)]
+    ((offset, slices),) = opened.content
+    assert (offset, b"".join(slices)) == (5, content)
+    assert (sealer.next_counter, opener.dropped) == (count, 0)
 
 
 @settings(max_examples=60)
@@ -64,7 +67,7 @@ def test_fragments_come_in_any_order_twice_and_among_others(seed: int) -> None:
     rng = Random(seed)
     sealer, opener = pair()
     stride = 100
-    content = [rng.randbytes(rng.choice([1_080, 1_300, 2_010])) for _ in range(2)]
+    content = [rng.randbytes(whole_length(stride) - CHUNK_OVERHEAD) for _ in range(2)]
     trains = [
         train(sealer, part, offset=at << 20, stride=stride) for at, part in enumerate(content)
     ]
@@ -221,17 +224,23 @@ def test_a_whole_shorter_than_a_tag_is_nothing() -> None:
 
 def test_a_train_as_long_as_the_largest_datagram_and_no_longer() -> None:
     """What would not fit the buffers of the receiver is dropped unread."""
-    sealer, opener = pair()
-    length = LARGEST_DATAGRAM - CHUNK_OVERHEAD
-    pieces = train(sealer, bytes(length), stride=9_000)
-    data = b"".join(pieces)
-    assert opener.open(0.0, burst_of(data, 9_000), KEEP).counters == [(0, 1)]
+    _, opener = pair()
     longer = [bytes((80, 0, number, 8)) + bytes(11) + b"\x09" + bytes(8_000) for number in range(9)]
     assert not opener.open(0.0, burst_of(b"".join(longer), len(longer[0])), KEEP).counters
     assert not any(one.counters for one in feed(opener, longer))
 
 
-def test_the_cutter_knows_the_last_number() -> None:
-    cutter = fragments.Cutter(memoryview(bytearray(LARGEST_DATAGRAM)), 116)
-    assert [cutter.last(length) for length in (1, 100, 101, 200, 201)] == [0, 0, 1, 1, 2]
-    assert TAG_LENGTH == 16 and Burst(RIGHT, memoryview(b""), 1).stride == 1
+@pytest.mark.parametrize("stride", [33, 1_200, 1_472, 8_972, 32_000, 65_507])
+def test_a_whole_is_cut_without_rest(stride: int) -> None:
+    length = whole_length(stride)
+    buffer = memoryview(bytearray(Random(stride).randbytes(2 * length + 5)))
+    cut = Cutter(buffer, stride).cut(2)
+    assert len(cut) == 2 * per_call(stride) * stride
+    pieces = [cut[at : at + stride] for at in range(0, len(cut), stride)]
+    for number, whole in enumerate((buffer[:length], buffer[length : 2 * length])):
+        mine = pieces[number * per_call(stride) : (number + 1) * per_call(stride)]
+        assert b"".join(piece[HEADER_LENGTH:] for piece in mine) == whole[HEADER_LENGTH:]
+        assert [piece[2] for piece in mine] == list(range(per_call(stride)))
+        assert {(piece[:2], piece[3:HEADER_LENGTH]) for piece in mine} == {
+            (bytes(whole[:2]), bytes(whole[3:HEADER_LENGTH]))
+        }

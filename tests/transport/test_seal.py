@@ -14,23 +14,23 @@ from securecp.transport.seal import (
     CHUNK_OVERHEAD,
     EARLIEST_PHASE_DATAGRAMS,
     EARLIEST_PHASE_SECONDS,
-    MOST_DATAGRAMS,
     PHASE_DATAGRAMS,
     PHASE_SECONDS,
     VOLLEY,
     Opened,
     Opener,
     Sealer,
-    per_call,
 )
 from securecp.transport.wire import (
     DATA,
     HEADER,
     HEADER_LENGTH,
     LARGEST_DATAGRAM,
+    MOST_DATAGRAMS,
     OVERHEAD,
     TAG_LENGTH,
     Burst,
+    per_call,
 )
 from tests.sim.peer import RIGHT, agreed_keys, parameters
 
