@@ -144,12 +144,10 @@ def transfer(
     return Run(packets, total)
 
 
-def follow(
-    receiver: "subprocess.Popen[str]", third: int, after: Callable[[], None] | None
-) -> float:
-    """Read the receiver's events until the end; the longest time between two of progress."""
+def follow(receiver: "subprocess.Popen[str]", third: int, after: Callable[[], None] | None) -> None:
+    """Read the receiver's events until the end."""
     assert receiver.stdout is not None
-    last, longest, until = time.monotonic(), 0.0, time.monotonic() + PATIENCE
+    until = time.monotonic() + PATIENCE
     while time.monotonic() < until:
         if not select.select([receiver.stdout], [], [], 1.0)[0]:
             continue
