@@ -89,15 +89,21 @@ class TreeSource:
         self._end = self._first
 
     def _fill_across(self, offset: int, slots: Sequence[memoryview], length: int) -> None:
-        while length:
-            entry = self._manifest.locate(offset)
-            first, end = self._starts[entry : entry + 2]
+        starts = self._starts
+        entry = self._manifest.locate(offset)
+        while True:
+            first, end = starts[entry], starts[entry + 1]
             count = min(length, end - offset)
             mine, slots = cut(slots, count) if count < length else (list(slots), [])
             self._select(entry, first, end)
             self._read(offset, mine, count)
             offset += count
             length -= count
+            if not length:
+                return
+            entry += 1
+            while starts[entry + 1] == offset:  # those that own no byte
+                entry += 1
 
     def _select(self, entry: int, first: int, end: int) -> None:
         self._entry = entry
@@ -122,7 +128,7 @@ class TreeSource:
     def _open(self, entry: int, descent: Descent) -> int:
         directory = descent.take(self._directory(entry))
         name = self._manifest.columns.name(entry)
-        return at.open_file(directory, name, self._expected(entry)[2])
+        return at.open_file(directory, name, self._inode(entry))
 
     def _directory(self, entry: int) -> int:
         return self._manifest.columns.parent(entry) or self._scan.tops[entry]
@@ -134,10 +140,12 @@ class TreeSource:
             raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
         return found.st_size, found.st_mtime_ns, found.st_ino
 
+    def _inode(self, entry: int) -> int:
+        renewed = self._renewed.get(entry)
+        return renewed[1] if renewed else self._scan.inodes[entry]
+
     def _expected(self, entry: int) -> tuple[int, int, int]:
         columns = self._manifest.columns
-        mtime_ns, inode = self._renewed.get(entry) or (
-            columns[entry].mtime_ns,
-            self._scan.inodes[entry],
-        )
-        return columns.size(entry), mtime_ns, inode
+        renewed = self._renewed.get(entry)
+        mtime_ns = renewed[0] if renewed else columns.mtime_ns(entry)
+        return columns.size(entry), mtime_ns, self._inode(entry)

@@ -247,9 +247,10 @@ class Store:
 
     def _store_across(self, offset: int, slices: Sequence[memoryview], length: int) -> None:
         """Cut the run at the borders of files; also selects the part for the next run."""
-        while length:
-            entry = self._manifest.locate(offset)
-            first, end = self._entries.starts[entry : entry + 2]
+        starts = self._entries.starts
+        entry = self._manifest.locate(offset)
+        while True:
+            first, end = starts[entry], starts[entry + 1]
             count = min(length, end - offset)
             mine, slices = cut(slices, count) if count < length else (list(slices), [])
             state = self._states[entry]
@@ -262,6 +263,11 @@ class Store:
                 raise ValueError("bytes for a file that was verified already")
             offset += count
             length -= count
+            if not length:
+                return
+            entry += 1
+            while starts[entry + 1] == offset:  # those that own no byte
+                entry += 1
 
     def _look(self) -> None:
         """Stop before the reserve is used up by us and others together."""

@@ -70,7 +70,7 @@ class Arrivals:
         self._flags = bytearray(manifest.chunk_count)
         self._left: dict[int, int] = {}
         """Chunks that are partly here: bytes that are not."""
-        self._asked: set[int] = set()
+        self._asked: dict[int, Chunk] = {}
         self._bad: dict[int, int] = {}
         """Files with chunks that are not good yet, of those with more than one: how many."""
         self._current = Chunk(-1, -1, 0, 0, 0)
@@ -111,10 +111,10 @@ class Arrivals:
 
     def answered(self, number: int) -> Chunk:
         """A chunk that was asked for has been digested."""
-        if number not in self._asked:
+        chunk = self._asked.pop(number, None)
+        if chunk is None:
             raise ValueError(f"chunk {number} was not to be verified")
-        self._asked.remove(number)
-        return self._manifest.chunk(number)
+        return chunk
 
     def good(self, chunk: Chunk) -> bool:
         """Keep that the chunk is right; True if that makes its file complete."""
@@ -166,5 +166,5 @@ class Arrivals:
 
     def _ask(self, chunk: Chunk) -> None:
         self._flags[chunk.number] |= ASKED
-        self._asked.add(chunk.number)
+        self._asked[chunk.number] = chunk
         self._verify(chunk)

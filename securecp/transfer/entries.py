@@ -5,7 +5,7 @@ object each would take 250. An `Entry` is made when somebody asks for it.
 """
 
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import NamedTuple, overload
 
@@ -96,6 +96,9 @@ class Entries(Sequence[Entry]):
     def mode(self, index: int) -> int:
         return self._modes[index]
 
+    def mtime_ns(self, index: int) -> int:
+        return self._mtimes[index]
+
     def depth(self, index: int) -> int:
         """Components of the entry's file path."""
         return self._depths[index]
@@ -125,6 +128,12 @@ class Entries(Sequence[Entry]):
             self._modes[index],
             self._mtimes[index],
         )
+
+    def __iter__(self) -> Iterator[Entry]:
+        """All in order; a third of the cost of one index after the other."""
+        names = (bytes(self._names[start:end]) for start, end in pairwise(self._name_ends))
+        sizes = (end - start for start, end in pairwise(self.starts))
+        return map(Entry, self.kinds, self._parents, names, sizes, self._modes, self._mtimes)
 
     def _check_numbers(self, kind: int, size: int, mode: int) -> None:
         if self._taken is _FROZEN:

@@ -108,10 +108,11 @@ class Manifest:
 
     def chunk(self, number: int) -> Chunk:
         """Chunk `number`; `IndexError` if there is none."""
-        if not 0 <= number < self.chunk_count:
+        firsts = self._entries.first_chunks
+        if not 0 <= number < firsts[-1]:
             raise IndexError("no such chunk")
-        entry = bisect_right(self._entries.first_chunks, number) - 1
-        return self._piece(entry, (number - self._entries.first_chunks[entry]) * CHUNK)
+        entry = bisect_right(firsts, number) - 1
+        return self._piece(entry, (number - firsts[entry]) * CHUNK)
 
     def chunk_at(self, offset: int) -> Chunk:
         """The chunk that holds the byte at `offset` of content space."""
@@ -149,14 +150,11 @@ class Manifest:
         return self._digest
 
     def _piece(self, entry: int, start: int) -> Chunk:
-        begin = self._entries.starts[entry]
-        return Chunk(
-            self._entries.first_chunks[entry] + start // CHUNK,
-            entry,
-            start,
-            min(CHUNK, self._entries.starts[entry + 1] - begin - start),
-            begin + start,
-        )
+        entries = self._entries
+        offset = entries.starts[entry] + start
+        length = entries.starts[entry + 1] - offset
+        number = entries.first_chunks[entry] + start // CHUNK
+        return Chunk(number, entry, start, min(CHUNK, length), offset)
 
     def _measure(self) -> int:
         if self._pages is None:

@@ -66,8 +66,7 @@ def summarise(manifest: Manifest, transfer_id: bytes) -> Summary:
     names: list[bytes] = []
     top = remarkable = 0
     folded: set[tuple[int, str]] = set()
-    for index in range(len(columns)):
-        name, parent = columns.name(index), columns.parent(index)
+    for index, (_, parent, name, *_) in enumerate(columns):
         if not parent:
             top += 1
             if top <= TOP_LIMIT:

@@ -1,5 +1,6 @@
 """Names that lead anywhere but into their folder, or deceive the next program, are refused."""
 
+import re
 from collections.abc import Iterator
 from itertools import product
 
@@ -160,3 +161,15 @@ def test_fs12_a_name_in_an_error_is_printable(name: bytes) -> None:
     shown = names.shown(name)
     assert shown.isascii() and len(shown) <= 80
     assert shown == "" or shown.isprintable()
+
+
+@given(st.one_of(st.binary(max_size=300), st.text("aZ9_ .-~:%/(2fF\\", max_size=300)))
+@example(b"a" * 255)
+@example(b"a" * 256)
+@example(b"a\n")
+def test_the_quick_way_out_lets_nothing_through(name: bytes | str) -> None:
+    name = name if isinstance(name, bytes) else name.encode()
+    quick = names.problem(name)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(names, "_HARMLESS", re.compile(rb"(?!)"))
+        assert names.problem(name) == quick
