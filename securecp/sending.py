@@ -17,7 +17,7 @@ from securecp.transfer.effects import (
     SendContent,
 )
 from securecp.transfer.manifest import Chunk, Manifest
-from securecp.transfer.offer import summarise
+from securecp.transfer.offer import top_names
 from securecp.transfer.passing import PassingDigests
 from securecp.transfer.sender import Sender
 from securecp.transport import connection as transport
@@ -70,8 +70,8 @@ class SendSession(Session):
             manifest, transfer_id=transfer_id, ours=ours, theirs=self.peer, verify=verify
         )
         connection.source = self
-        summary = summarise(manifest, transfer_id)
-        self._events.append(Offered(self.peer, summary.files, summary.size, summary.names))
+        offered = Offered(self.peer, manifest.files, manifest.size, top_names(manifest))
+        self._events.append(offered)
         self.party.start()
 
     def advance(self, now: float) -> None:

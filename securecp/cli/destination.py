@@ -38,6 +38,8 @@ def prepare(folder: Path) -> None:
             pass
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno else "unusable"
+        if isinstance(error, FileExistsError | NotADirectoryError):
+            reason = "it is not a folder"
         raise StorageError(
             f"cannot write to {quoted(os.fsencode(folder))}: {reason[:1].lower() + reason[1:]}",
             "choose another folder with --into",

@@ -135,6 +135,7 @@ def _scan(paths: list[Path]) -> "Scan":
     if not len(found.manifest.entries):
         path, reason = found.problems[0]
         raise SourceError(f"nothing to send: {os.fsdecode(path)}: {reason}")
+    _ = found.manifest.digest  # made and kept now: nothing slow comes between REPLY and offer
     return found
 
 

@@ -7,9 +7,10 @@ show (whoever shows it does).
 
 import re
 import unicodedata
+from itertools import islice
 from typing import NamedTuple, TypeAlias
 
-from securecp.transfer.entries import FILE, Entries
+from securecp.transfer.entries import FILE, Entry
 from securecp.transfer.manifest import Manifest
 
 DEEP = 16
@@ -28,6 +29,7 @@ _PLAIN = re.compile(
 _RESERVED = re.compile(
     r"(?i)(con|prn|aux|nul|conin\$|conout\$|clock\$|(com|lpt)[0-9¹²³])\s*(\..*)?"
 )
+_RESERVED_BEGIN = {b"con", b"prn", b"aux", b"nul", b"clo", b"com", b"lpt"}
 _HIDDEN_KINDS = ("Cf", "Zl", "Zp", "Cn", "Co", "Cs")
 """Format (bidi, zero-width), line separators, unassigned, private, surrogates."""
 _FILLERS = "\u034f\u115f\u1160\u2800\u3164\uffa0"
@@ -59,6 +61,13 @@ class Summary(NamedTuple):
     """How many paths are remarkable."""
 
 
+def top_names(manifest: Manifest) -> tuple[bytes, ...]:
+    """The names at the top, the first `TOP_LIMIT`; all that the sender itself is shown."""
+    columns = manifest.columns
+    tops = (index for index in range(len(columns)) if not columns.parent(index))
+    return tuple(columns.name(index) for index in islice(tops, TOP_LIMIT))
+
+
 def summarise(manifest: Manifest, transfer_id: bytes) -> Summary:
     """Everything to show before consent; about 1 µs an entry with ordinary names."""
     columns = manifest.columns
@@ -66,12 +75,13 @@ def summarise(manifest: Manifest, transfer_id: bytes) -> Summary:
     names: list[bytes] = []
     top = remarkable = 0
     folded: set[tuple[int, str]] = set()
-    for index, (_, parent, name, *_) in enumerate(columns):
+    for index, entry in enumerate(columns):
+        _, parent, name, *_ = entry
         if not parent:
             top += 1
             if top <= TOP_LIMIT:
                 names.append(name)
-        reasons = _reasons(columns, index, name)
+        reasons = _reasons(entry, columns.depth(index))
         if _collides(folded, parent, name):
             reasons += ("differs from another name by letter case or form alone",)
         if reasons:
@@ -93,7 +103,9 @@ def summarise(manifest: Manifest, transfer_id: bytes) -> Summary:
 
 def remarks_on(name: bytes) -> tuple[str, ...]:
     """Why a name alone is worth a second look."""
-    if _PLAIN.fullmatch(name) and not _RESERVED.fullmatch(name.decode("ascii")):
+    if _PLAIN.fullmatch(name) and (
+        name[:3].lower() not in _RESERVED_BEGIN or not _RESERVED.fullmatch(name.decode("ascii"))
+    ):
         return ()
     try:
         text = name.decode("utf-8")
@@ -132,13 +144,13 @@ def _hidden(character: str) -> bool:
     return kind in _HIDDEN_KINDS or (kind == "Zs" and character != " ")
 
 
-def _reasons(columns: Entries, index: int, name: bytes) -> tuple[str, ...]:
-    reasons = remarks_on(name)
-    if columns.kinds[index] == FILE and columns.mode(index) & 0o111:
+def _reasons(entry: Entry, depth: int) -> tuple[str, ...]:
+    reasons = remarks_on(entry.name)
+    if entry.kind == FILE and entry.mode & 0o111:
         reasons += ("is executable",)
-    if columns.mode(index) & 0o7000:
+    if entry.mode & 0o7000:
         reasons += ("has special permission bits, which are dropped",)
-    if columns.depth(index) == DEEP:
+    if depth == DEEP:
         reasons += (f"is {DEEP} or more folders deep",)
     return reasons
 

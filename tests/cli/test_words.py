@@ -104,3 +104,11 @@ def test_a_destination_that_cannot_be_written_is_found_out_at_once(tmp_path: Pat
         destination.prepare(Path("/proc/securecp"))
     destination.prepare(tmp_path / "new" / "deep")
     assert list((tmp_path / "new" / "deep").iterdir()) == []
+
+
+def test_a_destination_that_is_a_file_is_named_as_such(tmp_path: Path) -> None:
+    taken = tmp_path / "file"
+    taken.touch()
+    for folder in (taken, taken / "below"):
+        with pytest.raises(StorageError, match=r"cannot write to .*: it is not a folder"):
+            destination.prepare(folder)

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from securecp.transfer import names, offer
 from securecp.transfer.manifest import Manifest
-from securecp.transfer.offer import remarks_on, summarise
+from securecp.transfer.offer import remarks_on, summarise, top_names
 from tests.transfer.pair import TRANSFER, file, folder
 
 ODD = {
@@ -153,3 +153,15 @@ def test_what_is_shown_is_a_pure_function() -> None:
     assert summary == summarise(manifest, TRANSFER)
     assert summary.names == (b"b", b"a", b"c")
     assert (summary.transfer_id, summary.digest) == (TRANSFER, manifest.digest)
+
+
+def test_the_sender_is_shown_the_same_names_at_the_top() -> None:
+    entries = [folder(b"b"), file(b"a", 1), file(b"inside", 1, parent=1), file(b"c", 1)]
+    manifest = Manifest(entries)
+    assert top_names(manifest) == summarise(manifest, TRANSFER).names == (b"b", b"a", b"c")
+
+
+def test_many_names_at_the_top_are_cut_for_the_sender_as_well() -> None:
+    manifest = Manifest([file(b"%d" % number, 1) for number in range(offer.TOP_LIMIT + 1)])
+    assert top_names(manifest) == summarise(manifest, TRANSFER).names
+    assert len(top_names(manifest)) == offer.TOP_LIMIT
