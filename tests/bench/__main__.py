@@ -38,7 +38,7 @@ def main() -> int:
         items = [item for item in items if item not in far]
         if far:
             print(f"{NO_ROOT}{', '.join(item.name for item in far)}\n")
-    need = max((item.total for item in items), default=0) * 5 // 2
+    need = max((item.total * (1 if item.sparse else 2) for item in items), default=0) * 5 // 4
     with tempfile.TemporaryDirectory(prefix="securecp-bench-", dir=machine.memory(need)) as name:
         folder = Path(name)
         command = shlex.split(options.securecp)
