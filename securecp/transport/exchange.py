@@ -28,6 +28,7 @@ from keys.identity import Identity, PublicKey
 from securecp.errors import ProtocolError
 from securecp.transport.calls import Call
 from securecp.transport.cookie import Gate
+from securecp.transport.fragments import numbers
 from securecp.transport.halfopen import HALF_OPEN_LIFE
 from securecp.transport.handshake import NO_SESSION, REPLY_HEAD, Initiator, check_head
 from securecp.transport.keypairs import Entropy
@@ -381,18 +382,20 @@ class Exchange(Generic[C]):
 def _index(burst: Burst) -> bytes | None:
     """The receiver index that every datagram bears, so that the burst may go on in one piece.
 
-    None if one is no DATA or bears another: GRO may join what a peer sends for two sessions.
+    None if one is no DATA or bears another: GRO may join what a peer sends for two sessions, and
+    what somebody else slips in between. And None for what is too short: alone, it spoils no other.
     """
     data, stride = burst.data, burst.stride
-    if data[:1] != _DATA_BYTE:
+    if data[:1] != _DATA_BYTE or len(data) < SMALLEST_DATAGRAM:
         return None
     index = data[4:8].tobytes()
     if len(data) > stride:
-        # The index of a fragment is proved with the whole of its train, or it is looked at alone.
-        if data[3] and data[2] == 0:
-            last = (len(data) - 1) // stride * stride
-            return index if data[last + 4 : last + 8] == index else None
         count = -(-len(data) // stride)
+        # A train in turn: the index of each is proved with the whole, and no other datagram bears
+        # these numbers.
+        if data[3] and data[2::stride].tobytes() == numbers(count):
+            last = (count - 1) * stride
+            return index if data[last + 4 : last + 8] == index else None
         for place in _KIND_AND_INDEX:
             column = bytes(data[place::stride])
             if column.count(column[:1]) != count:

@@ -6,9 +6,12 @@ from collections.abc import Callable
 from securecp.transport.wire import (
     COOKIE,
     DATA,
+    HEADER,
+    HEADER_LENGTH,
     HELLO_A,
     HELLO_B,
     REPLY,
+    SMALLEST_DATAGRAM,
     Burst,
 )
 from tests.transport.handshakes import (
@@ -119,3 +122,47 @@ def test_dg17_a_burst_of_mixed_kinds_gives_each_datagram_to_its_parser() -> None
     burst = node.exchange.transmit(1.0)
     assert burst is not None
     assert burst.data[0] == REPLY
+
+
+def test_dg02_a_short_datagram_under_a_live_index_spoils_no_burst_beside_it() -> None:
+    """Whoever sees the wire may slip it in: what was read with it counts all the same."""
+    world, alice, node = pair()
+    world.call(alice, node)
+    world.run(1.0)
+    opened = node.channels[0].opened
+    for length in range(1, SMALLEST_DATAGRAM):
+        genuine = [alice.channels[0].seal(b"x" * 100) for _ in range(3)]
+        short = bytes(genuine[0].data[:length])
+        bursts = [Burst(alice.endpoint, memoryview(short), length), *genuine]
+        node.exchange.receive(1.0, *bursts)
+        opened += 3
+        assert node.channels[0].opened == opened, length
+
+
+def test_dg17_forged_fragments_around_a_burst_lead_it_to_nobody_else() -> None:
+    """The kernel joins what comes from one place: first and last datagram speak for no other."""
+    world, alice, node = pair()
+    world.call(alice, node)
+    world.run(1.0)
+    genuine = [bytes(alice.channels[0].seal(b"x" * 100).data) for _ in range(4)]
+    size = len(genuine[0])
+    for number in range(6):
+        first = HEADER.pack(DATA, 0, 5, 0xDEAD, 9) + bytes(size - HEADER_LENGTH)
+        last = HEADER.pack(DATA, 0, number << 8 | 5, 0xDEAD, 9) + bytes(size - HEADER_LENGTH)
+        genuine = [bytes(alice.channels[0].seal(b"x" * 100).data) for _ in range(4)]
+        opened = node.channels[0].opened
+        joined = memoryview(b"".join([first, *genuine, last]))
+        node.exchange.receive(1.0, Burst(alice.endpoint, joined, size))
+        assert node.channels[0].opened == opened + 4
+
+
+def test_dg01_whatever_a_kernel_joins_of_a_byte_or_two_is_silence() -> None:
+    node = listener()
+    for length in range(1, 80):
+        for stride in range(1, 12):
+            for byte in (DATA, 1):
+                data = (bytes([DATA, byte]) * 40)[:length]
+                dropped = node.exchange.dropped
+                node.exchange.receive(0.0, Burst(place(1), memoryview(data), stride))
+                assert node.exchange.dropped > dropped
+    assert node.exchange.transmit(0.0) is None
