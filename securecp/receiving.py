@@ -27,6 +27,7 @@ from securecp.transfer.effects import (
     VerifyChunks,
 )
 from securecp.transfer.manifest import Chunk, Manifest
+from securecp.transfer.passing import PassingDigests
 from securecp.transfer.receiver import Receiver
 from securecp.transport import connection as transport
 from securecp.transport.connection import Connection
@@ -92,6 +93,7 @@ class ReceiveSession(Session):
         self._policy = policy
         self._ask = ask
         self._store: Store | None = None
+        self._passing: PassingDigests | None = None
         self._offered = False
         self._refusal: SecurecpError | None = None
         """Why we said no; the session is over when the peer has heard it."""
@@ -136,6 +138,8 @@ class ReceiveSession(Session):
         except StorageError as error:
             self._give_up(error)
             return
+        if self._passing is not None:
+            self._passing.note(offset, slices)
         self.party.stored(offset, sum(map(len, slices)))
 
     def _grant(self, credit: Credit) -> None:
@@ -153,6 +157,8 @@ class ReceiveSession(Session):
 
     def _forget(self, effect: ForgetContent) -> None:
         self.connection.forget_content(effect.start, effect.end)
+        if self._passing is not None:
+            self._passing.forget(self.party.manifest.locate(effect.start))
 
     def _ready(self, effect: FilesReady) -> None:
         for entry in effect.entries:
@@ -217,13 +223,18 @@ class ReceiveSession(Session):
         except SecurecpError as error:
             self._decline(messages.CODE_NO_ROOM, "it cannot be stored", error)
             return
+        self._passing = PassingDigests(effect.manifest)
         self.started_at = self._now
         if self._limit is not None:
             self._credit = Credit(self._limit, self._now, self.connection.bytes_received)
         self.party.prepared()
 
     def _verify(self, effect: VerifyChunks) -> None:
-        sizes = ((chunk, chunk.length) for chunk in effect.chunks)
+        """What was stored in order has been digested in passing; the rest is read back."""
+        assert self._passing is not None
+        passed = [(chunk, self._passing.take(chunk.number)) for chunk in effect.chunks]
+        self._verified([(chunk.number, digest) for chunk, digest in passed if digest is not None])
+        sizes = ((chunk, chunk.length) for chunk, digest in passed if digest is None)
         for group in groups(sizes, VERIFY_BYTES, VERIFY_CHUNKS):
             self._done_elsewhere(partial(_digest_all, self._files, group), self._verified)
 

@@ -66,10 +66,12 @@ def test_f12_a_full_disk_stops_both_and_the_next_try_delivers() -> None:
 
 
 def test_f19_a_rotten_chunk_is_sent_again() -> None:
-    whole = finished(replace(PLAIN, disk=DiskFaults(rots=True)))
+    """What did not come in order is read back, and found to be wrong."""
+    disorder = replace(PLAIN, forth=replace(PATH, loss=0.05))
+    whole = finished(replace(disorder, disk=DiskFaults(rots=True)))
     assert whole.sender.failures == []
     sent = whole.sender.done[0].sent
-    assert sent > finished(PLAIN).sender.done[0].sent
+    assert sent > finished(disorder).sender.done[0].sent
 
 
 @pytest.mark.parametrize("seed", range(6))

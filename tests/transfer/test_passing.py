@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from securecp.transfer import entries
 from securecp.transfer.manifest import Manifest
-from securecp.transfer.passing import PassingDigests
+from securecp.transfer.passing import KEPT, PassingDigests
 from tests.transfer.pair import file, small_chunks
 
 CHUNK = 100
@@ -108,3 +108,12 @@ def test_a_file_that_is_sent_anew_is_not_followed() -> None:
         passing.note(0, [memoryview(bytes(200))])
         assert not taken(manifest, passing)
     assert entries.CHUNK != CHUNK
+
+
+def test_digests_that_nobody_takes_do_not_pile_up() -> None:
+    """The newest are kept; the chunks of the others are read anew."""
+    with small_chunks(1):
+        manifest = manifest_of([2 * KEPT])
+        passing = PassingDigests(manifest)
+        passing.note(0, [memoryview(bytes(2 * KEPT))])
+        assert sorted(taken(manifest, passing)) == list(range(KEPT, 2 * KEPT))
