@@ -114,6 +114,7 @@ def send(options: SendOptions, emit: Callable[[Event], None]) -> Done:
         called_at = time.monotonic()
         call()
         station.flush()
+        station.prepare()
         from securecp.disk.source import TreeSource
         from securecp.sending import SendSession
 
@@ -179,6 +180,7 @@ def receive(
             emit(event)
 
         over = station.open(meet, tell, lambda _: None)
+        station.prepare()
         emit(Listening(str(station.endpoint)))
 
         def finished() -> bool:

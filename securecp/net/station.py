@@ -1,9 +1,9 @@
 """A socket with everything that stands on it: exchange, hub, loop and workshop.
 
-What a session is made of is imported when the first connection needs it: until then a caller's
-HELLOs are on their way, or nobody has called.
+What a session is made of is imported by `prepare`: a caller's HELLOs are on their way meanwhile.
 """
 
+import importlib
 import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -22,9 +22,11 @@ if TYPE_CHECKING:
     from securecp.events import Event
     from securecp.net.pace import Pace
     from securecp.session import Session
+    from securecp.transport.congestion import Controller
     from securecp.transport.connection import Connection
 
 CONTENT_WINDOW = 64 << 20
+_WANTED_LATER = ("keys.xeddsa", "securecp.transport.connection")
 _LAST_WORDS = 0.2
 """Seconds to get a CLOSE out when we stop."""
 
@@ -70,6 +72,12 @@ class Station:
         """Turn until done."""
         self._driver.run(done)
 
+    def prepare(self) -> None:
+        """Import what connections and receipts are made of, before anybody waits for them."""
+        for name in _WANTED_LATER:
+            importlib.import_module(name)
+        self._controller()
+
     def flush(self) -> None:
         """Send what there is to be said, without waiting for anything to come."""
         self._driver.flush(_LAST_WORDS)
@@ -88,11 +96,14 @@ class Station:
         driver.close()
 
     def _connect(self, keys: SessionKeys, endpoint: Endpoint, now: float) -> "Connection":
-        from securecp.net.pace import Pace
         from securecp.transport.connection import Connection
 
-        pace = self._pace or Pace()
-        return Connection(keys, endpoint, now, os.urandom, controller=pace.controller())
+        return Connection(keys, endpoint, now, os.urandom, controller=self._controller())
+
+    def _controller(self) -> "Controller":
+        from securecp.net.pace import Pace
+
+        return (self._pace or Pace()).controller()
 
 
 class _Hub(Hub):
