@@ -36,6 +36,36 @@ class MaxRate:
         self.value = best[0][1]
 
 
+class Train:
+    """The rate of what came since this round began: the newest word on a path that is being filled.
+
+    While every round carries twice the last one and more, a rate measured over a whole round trip
+    is an old one. This one takes the datagrams of the present round only. It is never above the
+    rate at which they left, so ACKs that come all at once do not raise it.
+    """
+
+    __slots__ = ("_acked", "_acked_at", "_sent_at")
+
+    SHARE = 1 / 4
+    """Of a round trip: what took less time to come says nothing yet."""
+    SHORTEST = 0.002
+    FEWEST = 16
+    """Datagrams."""
+
+    def __init__(self) -> None:
+        self._acked = 0
+        self._acked_at = self._sent_at = 0.0
+
+    def begin(self, now: float, sent_at: float) -> None:
+        """The first ACK of a round has come, for a burst that left at `sent_at`."""
+        self._acked, self._acked_at, self._sent_at = 0, now, sent_at
+
+    def update(self, now: float, sent_at: float, size: int) -> tuple[int, float]:
+        """`size` bytes more, the newest of which left at `sent_at`: (bytes, seconds) of all."""
+        self._acked += size
+        return self._acked, max(now - self._acked_at, sent_at - self._sent_at)
+
+
 class MinRtt:
     """The least round trip of the last ten seconds, and when it was last seen."""
 

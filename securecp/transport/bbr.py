@@ -1,9 +1,10 @@
 """BBR: a controller by a model of the path (draft-ietf-ccwg-bbr-04, with differences in SPEC §7.4).
 
-    STARTUP ── rate grows no more, or heavy loss ──► DRAIN ── queue gone ──► PROBE_BW ──┐
-      pace 2.77                                        0.36                  cycle of gains │
-                                      PROBE_RTT ◄── least RTT not seen for 10 s ── 1.25, │
-                                      half the path for 0.2 s ─────────────►  0.75, 1 …  ┘
+    STARTUP ── rate grows no more, or congestion ──► DRAIN ── queue gone ──► PROBE_BW
+      pace 2.77                                        0.36           cycle 1.25, 0.75, 1 …
+                                                                          │       ▲
+                                             least RTT not seen for 10 s  ▼       │  0.2 s
+                                                       PROBE_RTT: half of what the path holds
 
 The model is the greatest delivery rate and the least round trip (`bandwidth.py`): their product is
 what the path holds. It paces by the rate, keeps about twice the product as the most that may be in
@@ -14,7 +15,8 @@ Nothing is drawn by lot: where chance would spread the cycles of flows, the digi
 import math
 from enum import Enum
 
-from securecp.transport.bandwidth import Aggregation, MaxRate, MinRtt
+from securecp.transport.acks import PER_RTT
+from securecp.transport.bandwidth import Aggregation, MaxRate, MinRtt, Train
 from securecp.transport.congestion import Delivery
 from securecp.transport.lossbound import LossBound
 from securecp.transport.pacing import burst_length
@@ -23,19 +25,24 @@ from securecp.transport.wire import BASE_DATAGRAM
 
 INITIAL_DATAGRAMS = 64
 """Paced over a part of the first round trip, so no burst."""
+INITIAL_TIME = 0.025
+"""Seconds over which the initial window leaves while there is no sample to pace by."""
 SMALLEST_DATAGRAMS = 4
 STARTUP_GAIN = 2.77
 """4 ln 2: the least that doubles the rate every round trip."""
 STARTUP_WINDOW_GAIN = 2.0
-STARTUP_INITIAL = 3
+STARTUP_GROWTH = 4
+"""Times that the window may grow in a round trip, however fast a train came through."""
 WINDOW_GAIN = 2.0
 REPAIR = 0.8
+"""Of what the path loses anyway, so much is sent in addition. Not all of it: what we lose by
+sending too much then dies away by itself."""
 CYCLE = (1.25, 0.75, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0)
 """Pacing gains, one least RTT each: ask for more, give it back, keep to it."""
-MARGIN = 0.99
-"""Of the greatest rate: samples err upwards, and what is too much stands in the queue."""
 PLATEAU_GROWTH = 1.25
 PLATEAU_ROUNDS = 3
+PROBE_GROWTH = 1.15
+"""More than this after asking for a quarter more: nobody stands in the way, so ask again."""
 PROBE_RTT_TIME = 0.2
 HEADROOM_BURSTS = 3
 """One being filled by us, one under way in the kernel, one being read (§5.6.4.2 there)."""
@@ -67,26 +74,35 @@ class Bbr:
         self.least = MinRtt()
         self.bound = LossBound()
         self._lumps = Aggregation()
+        self._train = Train()
+        self._train_rate = 0.0
         self._datagram = datagram
         self._round = 0
         self._delivered = 0
         self._plateau_rate = 0.0
         self._plateau_rounds = 0
+        self._growth = float(STARTUP_GROWTH * INITIAL_DATAGRAMS * datagram)
         self._full = False
         """Whether start-up has found what the path carries."""
         self._revival = math.inf
         self._gain = STARTUP_GAIN
         self._step = 0
-        self._cruise = len(CYCLE)
+        self._probed_from = 0.0
         self._step_began = 0.0
         self._drained_at: float | None = None
-        self.window = INITIAL_DATAGRAMS * datagram
-        self.pacing_rate = math.inf
+        initial = INITIAL_DATAGRAMS * datagram
+        self.window = initial
+        self.pacing_rate = initial / INITIAL_TIME
 
     @property
     def path(self) -> float:
         """Bytes that fill the path without a queue."""
-        return self.rate.value * max(self.least.value, GRAIN) if self.rate.value else 0.0
+        return self._best * max(self.least.value, GRAIN) if self._best else 0.0
+
+    @property
+    def _best(self) -> float:
+        """Bytes per second that the path has shown; trains count until start-up is over."""
+        return max(self.rate.value, self._train_rate)
 
     # events
 
@@ -100,14 +116,14 @@ class Bbr:
     def on_ack(
         self,
         now: float,
-        sent_at: float,  # noqa: ARG002 - part of the protocol
+        sent_at: float,
         size: int,
         rtt: Rtt,  # noqa: ARG002 - samples carry their own
         in_flight: int,
-        app_limited: bool,  # noqa: ARG002 - each sample knows
+        app_limited: bool,
         delivery: Delivery | None = None,
     ) -> None:
-        self._delivered += size
+        self._delivered += 0 if app_limited else size
         if self._revival < math.inf:
             self._revival += size
         if delivery is None:
@@ -118,15 +134,11 @@ class Bbr:
         self._take_rate(delivery)
         if self._full:
             self._lumps.update(now, self._round, size, self.rate.value)
+        elif not delivery.app_limited:
+            self._take_train(now, sent_at, size, delivery)
         if delivery.round_start:
             self._on_round(now, delivery)
-        if self.phase is Phase.PROBE_BW:
-            self._cycle(now, in_flight)
-        elif self.phase is Phase.DRAIN:
-            if in_flight <= self.path + self._burst:
-                self._enter_probe_bw(now)
-        elif self.phase is Phase.PROBE_RTT:
-            self._probe_rtt(now, in_flight)
+        self._move_on(now, in_flight)
         if expired and self.phase is not Phase.PROBE_RTT and self.least.value > GRAIN:
             self.phase = Phase.PROBE_RTT
             self._drained_at = None
@@ -160,18 +172,35 @@ class Bbr:
         if not delivery.app_limited or rate >= self.rate.value:
             self.rate.update(self._round, rate)
 
+    def _take_train(self, now: float, sent_at: float, size: int, delivery: Delivery) -> None:
+        if delivery.round_start:
+            self._train.begin(now, sent_at)
+            return
+        acked, seconds = self._train.update(now, sent_at, size)
+        long = max(Train.SHARE * self.least.value, Train.SHORTEST)
+        # What has waited, in a queue or for a reader, comes in lumps.
+        waited = delivery.rtt > self._queued_rtt
+        if acked >= Train.FEWEST * self._datagram and seconds >= long and not waited:
+            self._train_rate = max(self._train_rate, acked / seconds)
+
+    @property
+    def _queued_rtt(self) -> float:
+        """A round trip from here on has waited in a queue."""
+        return QUEUED * max(self.least.value, GRAIN)
+
     def _on_round(self, now: float, delivery: Delivery) -> None:
-        queued = self.bound.least_rtt > QUEUED * max(self.least.value, GRAIN)
+        queued = self.bound.least_rtt > self._queued_rtt
         congested = self.bound.judge(self._datagram, queued=queued)
         if congested:
             self.bound.floor(max(self.path, SMALLEST_DATAGRAMS * self._datagram))
         if self.phase is not Phase.STARTUP:
             return
+        self._growth = STARTUP_GROWTH * max(self.window, INITIAL_DATAGRAMS * self._datagram)
         if congested:
             self._leave_startup(now)
         elif not delivery.app_limited:
-            if self.rate.value >= PLATEAU_GROWTH * self._plateau_rate:
-                self._plateau_rate = self.rate.value
+            if self._best >= PLATEAU_GROWTH * self._plateau_rate:
+                self._plateau_rate = self._best
                 self._plateau_rounds = 0
                 return
             # A round that waited in a queue all along need not be seen again.
@@ -181,8 +210,18 @@ class Bbr:
 
     # the phases
 
+    def _move_on(self, now: float, in_flight: int) -> None:
+        """On to the next step or phase, when this one has done what it is for."""
+        if self.phase is Phase.PROBE_BW:
+            self._cycle(now, in_flight)
+        elif self.phase is Phase.PROBE_RTT:
+            self._probe_rtt(now, in_flight)
+        elif self.phase is Phase.DRAIN and self._drained(in_flight):
+            self._enter_probe_bw(now)
+
     def _leave_startup(self, now: float) -> None:
         self._full = True
+        self._train_rate = 0.0
         self.phase = Phase.DRAIN
         self._step_began = now
         self._gain = 1 / STARTUP_GAIN
@@ -196,6 +235,12 @@ class Bbr:
         self._step = step
         self._step_began = now
         self._gain = CYCLE[step]
+        if not step:
+            self._probed_from = self.rate.value
+
+    def _drained(self, in_flight: int) -> bool:
+        """Whether there is no queue of ours: besides what is on the path, an ACK may be held."""
+        return in_flight <= (1 + 1 / PER_RTT) * self.path + self._burst
 
     def _cycle(self, now: float, in_flight: int) -> None:
         """The next step, when this one has lasted and done what it is for."""
@@ -205,7 +250,11 @@ class Bbr:
             over = over and in_flight >= self._gain * self.path
             over = over or now - self._step_began > 2 * max(self.least.value, GRAIN)
         elif self._gain < 1:
-            over = in_flight <= self.path
+            over = self._drained(in_flight)
+            if over and self.rate.value >= PROBE_GROWTH * self._probed_from:
+                # The path had room: ask for more at once instead of a cycle later.
+                self._enter_step(now, 0)
+                return
         if over:
             self._enter_step(now, (self._step + 1) % len(CYCLE))
 
@@ -234,22 +283,23 @@ class Bbr:
 
     def _set(self) -> None:
         """Window and pace, from model and phase."""
-        rate, datagram = self.rate.value, self._datagram
-        initial = INITIAL_DATAGRAMS * datagram
+        rate, datagram = self._best, self._datagram
         if not rate:
             return
+        initial = INITIAL_DATAGRAMS * datagram
         gain = self._gain
         startup = self.phase is Phase.STARTUP
         if self.phase is Phase.PROBE_RTT:
             gain = 1.0
         elif startup:
             rate = max(rate, initial / max(self.least.value, GRAIN))
-        self.pacing_rate = MARGIN * gain * rate / (1 - REPAIR * self.bound.share)
+        self.pacing_rate = gain * rate / (1 - REPAIR * self.bound.share)
         path = self.path
         window = (STARTUP_WINDOW_GAIN if startup else WINDOW_GAIN) * path
         window += HEADROOM_BURSTS * self._burst + min(self._lumps.value, path)
         if startup:
-            window = max(window, min(initial + self._delivered, STARTUP_INITIAL * initial))
+            window = max(window, min(initial + self._delivered, 2 * initial))
+            window = min(window, self._growth)
         self.bound.lift(window)
         if self.phase is Phase.PROBE_RTT:
             window = self._half

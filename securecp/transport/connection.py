@@ -13,10 +13,10 @@ from typing import NamedTuple
 
 from securecp.errors import ProtocolError
 from securecp.transport.acks import Acks
+from securecp.transport.bbr import Bbr
 from securecp.transport.congestion import Controller
 from securecp.transport.content import ContentReceiver, ContentSender, ContentSink, ContentSource
 from securecp.transport.control import ControlReceiver, ControlSender
-from securecp.transport.cubic import Cubic
 from securecp.transport.frames import (
     CLOSE_CANCELLED,
     CLOSE_DONE,
@@ -97,7 +97,7 @@ class Connection:
         self._opener = Opener(keys, now)
         self._sealer = Sealer(keys, now)
         self._acks = Acks()
-        self._recovery = Recovery(controller if controller is not None else Cubic())
+        self._recovery = Recovery(controller if controller is not None else Bbr())
         self._timers = Timers()
         self._mtu = MtuSearch(largest)
         advertised = Window(keys.ours.control_window, keys.ours.content_window)

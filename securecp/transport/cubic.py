@@ -174,7 +174,7 @@ class Cubic:
         if self._hystart is None:
             self._window += 0 if app_limited else size
             return
-        if self._hystart.on_ack(now, sent_at, rtt.latest):
+        if self._hystart.on_ack(now, sent_at, rtt.adjusted):
             self._threshold = self._window
             self._hystart = None
         elif not app_limited:

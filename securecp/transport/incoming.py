@@ -71,7 +71,9 @@ class Incoming:
                     self.events.append(Closed(frame.code, frame.reason, remote=True))
                     return
                 self._on_frame(now, frame)
-        parts.acks.note(now, opened.counters, eliciting=eliciting)
+        estimate = parts.recovery.rtt
+        rtt = estimate.smoothed if estimate.sampled else 0.0
+        parts.acks.note(now, opened.counters, eliciting=eliciting, rtt=rtt)
         self.judge_windows()
         if parts.acks.due_at is not None:
             parts.timers.set(Timer.ACK, parts.acks.due_at)
