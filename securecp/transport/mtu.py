@@ -23,7 +23,8 @@ class MtuSearch:
 
     def __init__(self, largest: int) -> None:
         self.size = BASE_DATAGRAM
-        self._largest = largest
+        self.largest = largest
+        """What both sides take, whatever the path carries."""
         self._retry_at: float | None = None
         self._untried: list[int] = []
         self._under_way: list[int] = []
@@ -34,7 +35,7 @@ class MtuSearch:
 
     def _begin(self) -> None:
         self._losses.clear()
-        self._untried = [size for size in SIZES if self.size < size <= self._largest]
+        self._untried = [size for size in SIZES if self.size < size <= self.largest]
 
     def probe(self, now: float, room: int) -> int | None:
         """A size to try now, if probes under way and this one take no more than `room` bytes."""

@@ -190,7 +190,7 @@ class Outgoing:
             whole = whole_length(stride)
             slot = whole - CHUNK_OVERHEAD
             length = count // most * slot
-            if out.next_length(length) % slot == 0:
+            if whole <= parts.mtu.largest and out.next_length(length) % slot == 0:
                 return self._seal(now, whole, length, stride)
         return self._seal(now, stride, count * (stride - CHUNK_OVERHEAD))
 

@@ -8,8 +8,10 @@ ATTACKS = "tests/simulation/test_transport_attacks.py"
 DATAGRAMS = "tests/simulation/test_transport_datagrams.py"
 ENDINGS = "tests/simulation/test_transport_endings.py"
 CODEC = "tests/test_codec.py"
+DEMUX = "tests/transport/test_exchange_demux.py"
 FRAGMENTS = "tests/transport/test_fragments.py"
 REFUSALS = "tests/transport/test_refusals.py"
+VOLLEYS = "tests/transport/test_volleys.py"
 
 EDITS = (
     Edit(
@@ -95,6 +97,34 @@ EDITS = (
         "        opened.wholes += 1\n",
         "",
         (f"{FRAGMENTS}::test_several_trains_are_opened_side_by_side",),
+    ),
+    Edit(
+        "a whole may be longer than the peer takes",
+        "securecp/transport/outgoing.py",
+        "if whole <= parts.mtu.largest and out",
+        "if out",
+        (f"{VOLLEYS}::test_no_whole_is_longer_than_the_peer_takes",),
+    ),
+    Edit(
+        "a datagram too short for anything speaks for the bursts read with it",
+        "securecp/transport/exchange.py",
+        "if data[:1] != _DATA_BYTE or len(data) < SMALLEST_DATAGRAM:",
+        "if data[:1] != _DATA_BYTE:",
+        (f"{DEMUX}::test_dg02_a_short_datagram_under_a_live_index_spoils_no_burst_beside_it",),
+    ),
+    Edit(
+        "the first and the last fragment speak for all between",
+        "securecp/transport/exchange.py",
+        "if data[3] and data[2::stride].tobytes() == numbers(count):",
+        "if data[3] and data[2] == 0:",
+        (f"{DEMUX}::test_dg17_forged_fragments_around_a_burst_lead_it_to_nobody_else",),
+    ),
+    Edit(
+        "the last fragment may be of another session",
+        "securecp/transport/exchange.py",
+        "return index if data[last + 4 : last + 8] == index else None",
+        "return index",
+        (f"{DEMUX}::test_dg17_a_train_with_the_end_of_another_is_looked_at_one_by_one",),
     ),
     Edit(
         "a burst is not looked up in the replay window",

@@ -166,3 +166,25 @@ def test_dg01_whatever_a_kernel_joins_of_a_byte_or_two_is_silence() -> None:
                 node.exchange.receive(0.0, Burst(place(1), memoryview(data), stride))
                 assert node.exchange.dropped > dropped
     assert node.exchange.transmit(0.0) is None
+
+
+def test_dg17_a_train_with_the_end_of_another_is_looked_at_one_by_one() -> None:
+    """Two sessions with one peer, both sending trains: a joined burst may hold parts of both."""
+    asked: list[int] = []
+    world, alice, node = pair()
+    world.call(alice, node)
+    world.run(1.0)
+    ours = node.channels[0]
+    receive = ours.receive
+
+    def note(now: float, *bursts: Burst) -> None:
+        asked.append(len(bursts[0].data) // bursts[0].stride)
+        receive(now, *bursts)
+
+    ours.receive = note  # type: ignore[method-assign]
+    for last in (ours.index, ours.index ^ 1):
+        heads = [HEADER.pack(DATA, 0, at << 8 | 3, ours.index, 9) for at in range(3)]
+        heads.append(HEADER.pack(DATA, 0, 3 << 8 | 3, last, 9))
+        joined = memoryview(b"".join(head + bytes(50) for head in heads))
+        node.exchange.receive(1.0, Burst(alice.endpoint, joined, 66))
+    assert asked == [4, 1, 1, 1]
