@@ -17,6 +17,7 @@ avoided is an object, a slice or a packed nonce per datagram (0.1 to 0.2 µs eac
 """
 
 import struct
+from functools import cached_property
 
 from cryptography.exceptions import InvalidTag
 
@@ -86,9 +87,13 @@ class Sealer:
         self._phase_counter = 0
         self._phase_since = now
         self.next_counter = 0
-        self._buffer = memoryview(bytearray(VOLLEY * LARGEST_DATAGRAM))
         self._layouts: dict[int, Layout] = {}
         self._cutter: tuple[int, Cutter] | None = None
+
+    @cached_property
+    def _buffer(self) -> memoryview:
+        """One volley; not before we send: what a recorded call makes us keep is small (HS-02)."""
+        return memoryview(bytearray(VOLLEY * LARGEST_DATAGRAM))
 
     def layout(self, stride: int) -> Layout:
         """The slices of our buffer at this stride, as many datagrams as a volley has."""
@@ -229,7 +234,8 @@ class Opener:
         self._replay = ReplayWindow()
         self._layouts: dict[tuple[int, int], Layout] = {}
         self._assembly = Assembly()
-        self._plains = [memoryview(bytearray(LARGEST_DATAGRAM)) for _ in range(VOLLEY)]
+        self._plains: list[memoryview] = []
+        """Where trains are opened, up to `VOLLEY` side by side; made when they come."""
         self.dropped = 0
         """Datagrams that did not verify or had been seen."""
 
@@ -330,6 +336,8 @@ class Opener:
         sealed = b"".join(layout.bodies)
         if len(sealed) > LARGEST_DATAGRAM or opened.wholes >= VOLLEY:
             return False
+        if opened.wholes == len(self._plains):
+            self._plains.append(memoryview(bytearray(LARGEST_DATAGRAM)))
         plain = self._plains[opened.wholes][: len(sealed) - TAG_LENGTH]
         if not self._open_sealed(opened, views[0][2], sealed, plain, now, keep_old_key):
             return False

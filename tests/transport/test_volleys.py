@@ -1,11 +1,14 @@
 """Volleys of a whole connection: how long datagrams become, and what is counted of them."""
 
+import tracemalloc
 from random import Random
 
 import pytest
 
+from securecp.transport.connection import Connection
 from securecp.transport.fragments import whole_length
-from securecp.transport.wire import HEADER_LENGTH, per_call
+from securecp.transport.wire import DATA, HEADER, HEADER_LENGTH, Burst, per_call
+from tests.sim.peer import LEFT, agreed_keys, parameters
 from tests.transport.rig import Pair, Way
 
 SIZE = 12 << 20
@@ -87,3 +90,22 @@ def test_a_change_of_the_path_mtu_between_volleys_costs_nothing_but_what_was_los
     pair.run(120.0, lambda: pair.content.stored == 4 * SIZE)
     assert pair.content.stored == 4 * SIZE
     assert pair.left.datagram_size == 1_200
+
+
+def test_hs02_who_has_not_proved_anything_makes_us_keep_little() -> None:
+    """A recorded call and garbage in the form of trains: the buffers of a transfer come later."""
+    both = parameters(largest=65_507)
+    _, theirs = agreed_keys(both, both)
+    head = HEADER.pack(DATA, 0, 43, theirs.our_index, 5)
+    garbage = [head[:2] + bytes([number]) + head[3:] + bytes(1_456) for number in range(44)]
+    burst = Burst(LEFT, memoryview(bytearray(b"".join(garbage))), 1_472)
+    tracemalloc.start()
+    try:
+        connection = Connection(theirs, LEFT, 0.0, Random(1).randbytes)
+        assert tracemalloc.get_traced_memory()[0] < 100_000
+        for _ in range(9):
+            connection.receive(0.0, burst, burst, burst, burst)
+        assert not connection.established
+        assert tracemalloc.get_traced_memory()[0] < 200_000
+    finally:
+        tracemalloc.stop()
