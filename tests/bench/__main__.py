@@ -10,6 +10,7 @@ import fcntl
 import os
 import shlex
 import shutil
+import signal
 import socket
 import sys
 import tempfile
@@ -185,6 +186,7 @@ def alone(lock: Path | None) -> Iterator[None]:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # `timeout` leaves nothing behind
     try:
         sys.exit(main())
     except KeyboardInterrupt:
