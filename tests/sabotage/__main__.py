@@ -18,7 +18,7 @@ from queue import SimpleQueue
 from tests.sabotage.edit import Edit, EditError, apply, edits
 
 ROOT = Path(__file__).parent.parent.parent
-SOURCES = ("keys", "securecp", "tests")
+SOURCES = ("docs", "keys", "securecp", "tests")
 WORKERS = 2
 PATIENCE = 180.0
 TESTS_FAILED = 1
