@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from securecp.transport.connection import Connection
 
 Meet: TypeAlias = "Callable[[Connection, float], Session | None]"
+PATIENCE_SHARE = 1 / 16
+LONGEST_PATIENCE = 0.001
+SHORTEST_PATIENCE = 0.0002
+"""Seconds that datagrams may gather; less would not be worth a system call."""
 PATH = "direct"
 """How a peer is reached at an address that was typed."""
 
@@ -65,6 +69,12 @@ class Hub:
         times = [session.deadline() for session in self.sessions]
         times.append(self._exchange.deadline())
         return min((time for time in times if time is not None), default=None)
+
+    def patience(self) -> float:
+        """A small part of the shortest round trip, so that no rate suffers."""
+        rtts = [session.connection.rtt for session in self.sessions]
+        patience = min(min(rtts, default=0.0) * PATIENCE_SHARE, LONGEST_PATIENCE)
+        return patience if patience >= SHORTEST_PATIENCE else 0.0
 
     def advance(self, now: float) -> None:
         """Meet who has come, let every session work, and tell what they report."""

@@ -22,6 +22,7 @@ class Wire:
     peer: bytes = PEER
     endpoint: Endpoint = HERE
     closed: bool = False
+    rtt: float = 0.333
 
 
 class Meeting:
@@ -136,3 +137,17 @@ def test_when_its_connection_dies_first_nobody_hears_of_it(bench: Bench) -> None
     bench.say()
     assert bench.hub.sessions == []
     assert not bench.told and not bench.over
+
+
+@pytest.mark.parametrize(
+    ("rtts", "patience"),
+    [([], 0.0), ([0.05], 0.001), ([0.008, 0.3], 0.0005), ([0.3, 0.002], 0.0), ([0.0001], 0.0)],
+)
+def test_what_comes_may_wait_for_a_small_part_of_the_shortest_round_trip(
+    bench: Bench, rtts: list[float], patience: float
+) -> None:
+    for rtt in rtts:
+        wire = Wire()
+        wire.rtt = rtt
+        bench.say(answered(wire))
+    assert bench.hub.patience() == pytest.approx(patience)

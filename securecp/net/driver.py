@@ -4,9 +4,14 @@
 
 Each turn has a budget for reading and for writing, so that neither starves the other. A burst that
 the socket does not take is kept and offered again before the machine is asked for the next one.
+
+Where datagrams trickle in one by one, waking for each would cost more than all the rest. While a
+stream of them lasts, the loop lets some gather first, for as long as the machine has patience
+(what network cards do as interrupt moderation).
 """
 
 import contextlib
+import math
 import select
 import socket
 import threading
@@ -21,6 +26,9 @@ READS = 32
 WRITES = 16
 WRITTEN = 1 << 20
 """Bytes after which it is time to read again."""
+STREAM = 8
+"""Turns in a row that had something to read, soon after each other, that make a stream."""
+SOON = 0.005
 LONGEST_SLEEP = 1.0
 FULL_SLEEP = 0.001
 """Least seconds to wait for a full socket, unless something comes or it takes more."""
@@ -33,6 +41,9 @@ class Machine(Protocol):
     def wake(self, now: float) -> None: ...
     def transmit(self, now: float) -> Burst | None: ...
     def deadline(self) -> float | None: ...
+    def patience(self) -> float:
+        """Seconds that what comes may wait."""
+
     def advance(self, now: float) -> None:
         """Carry out what has come of it: events, effects, results of other threads."""
 
@@ -47,6 +58,9 @@ class Driver:
         self._machine = machine
         self._clock = clock
         self._unsent: Burst | None = None
+        self._stream = 0
+        """Turns in a row that had something to read."""
+        self._read_at = -math.inf
         # A pair of sockets and not a pipe: `select` takes them on every system.
         self._bell, self._rope = socket.socketpair()
         self._bell.setblocking(False)
@@ -90,6 +104,9 @@ class Driver:
             now = clock()
             machine.receive(now, *bursts)
             reads += len(bursts)
+            if len(bursts) < KEPT:
+                break
+        self._note_stream(now, reads)
         deadline = machine.deadline()
         if deadline is not None and deadline <= now:
             machine.wake(now)
@@ -103,6 +120,12 @@ class Driver:
         while len(bursts) < KEPT and (burst := receive()) is not None:
             bursts.append(burst)
         return bursts
+
+    def _note_stream(self, now: float, reads: int) -> None:
+        if not reads:
+            return
+        self._stream = self._stream + 1 if now - self._read_at < SOON else 0
+        self._read_at = now
 
     def _write(self) -> bool:
         """Send what the machine has, within the budget; True if it may have more."""
@@ -127,6 +150,10 @@ class Driver:
         least = FULL_SLEEP if self._unsent is not None else 0.0
         writers = [self._udp] if self._unsent is not None else []
         readers = [self._udp.fileno(), self._bell.fileno()]
+        if self._stream >= STREAM and not writers and now - self._read_at < SOON:
+            patience = min(self._machine.patience(), timeout)
+            if patience > 0:  # the bell is heard, but what comes may gather
+                readers, timeout = readers[1:], patience
         ready, _, _ = select.select(readers, writers, [], max(timeout, least))
         if self._bell.fileno() in ready:
             with contextlib.suppress(BlockingIOError):

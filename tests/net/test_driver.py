@@ -11,7 +11,7 @@ from typing import Any, cast
 import pytest
 
 from securecp.net import driver as module
-from securecp.net.driver import READS, WRITES, Driver
+from securecp.net.driver import READS, SOON, STREAM, WRITES, Driver
 from securecp.net.udp import UdpSocket
 from securecp.transport.wire import Burst
 from tests.net.fakes import HERE, THERE, FakeUdp, burst_to
@@ -27,6 +27,7 @@ class Script:
         self.bursts = iter(bursts)
         self.due: float | None = None
         self.turns = 0
+        self.asked = 0
         self.on_turn: Callable[[], None] = lambda: None
 
     def receive(self, now: float, *bursts: Burst) -> None:
@@ -47,6 +48,10 @@ class Script:
 
     def deadline(self) -> float | None:
         return self.due
+
+    def patience(self) -> float:
+        self.asked += 1
+        return 0.0005
 
     def advance(self, now: float) -> None:
         self.log.append("advance")
@@ -100,6 +105,35 @@ def test_tr21_neither_reading_nor_writing_starves_the_other(rigs: Callable[..., 
     assert machine.log.count("receive") == 3 * READS
     assert machine.log.count("transmit") == 3 * WRITES
     assert machine.log[: READS + 3] == ["receive"] * READS + ["wake", "advance", "transmit"]
+
+
+def trickle(rigs: Callable[..., Rig], count: int, apart: float) -> Script:
+    """One datagram a turn, so many of them, so far apart; each turn ends with a sleep."""
+    machine = Script()
+    machine.due = 0.0
+    arrivals: list[Burst | None] = []
+    rig = rigs(machine, lambda: arrivals.pop() if arrivals else None)
+
+    def next_turn() -> None:
+        rig.now += apart
+        machine.due = rig.now + 0.001
+        arrivals.extend([None, *pieces(b"in")])
+
+    machine.on_turn = next_turn
+    next_turn()
+    rig.turn(count)
+    assert len(machine.received) == count
+    return machine
+
+
+def test_a_stream_of_single_datagrams_is_let_gather(rigs: Callable[..., Rig]) -> None:
+    assert trickle(rigs, STREAM + 4, SOON / 2).asked > 0
+
+
+def test_nothing_waits_for_company_that_does_not_come(rigs: Callable[..., Rig]) -> None:
+    """Neither the first few datagrams nor those that come now and then."""
+    assert trickle(rigs, STREAM, SOON / 2).asked == 0
+    assert trickle(rigs, 3 * STREAM, 2 * SOON).asked == 0
 
 
 def test_dg01_a_flood_of_empty_datagrams_uses_the_budget_up(rigs: Callable[..., Rig]) -> None:
