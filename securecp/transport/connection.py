@@ -88,7 +88,7 @@ class Connection:
         self.closed = False
         self.bytes_sent = 0
         self.bytes_received = 0
-        """Of what verified; the heads of a train's fragments only if it came in one piece."""
+        """Of bursts of which anything verified; heads of fragments only if all came in one."""
         largest = min(keys.ours.largest_datagram, keys.theirs.largest_datagram)
         self.content_out = ContentSender(keys.theirs.content_window)
         self.content_in = ContentReceiver(keys.ours.content_window)
@@ -223,8 +223,10 @@ class Connection:
         opened, length = Opened(), 0
         keep_old_key = OLD_KEY_RTTS * self._recovery.rtt.smoothed
         for burst in bursts:
+            last = opened.counters[-1:]
             self._opener.open(now, burst, keep_old_key, opened)
-            length += len(burst.data)
+            if opened.counters[-1:] != last:
+                length += len(burst.data)
         if not opened.counters:
             return
         self.established = True

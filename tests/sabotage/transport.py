@@ -127,6 +127,72 @@ EDITS = (
         (f"{DEMUX}::test_dg17_a_train_with_the_end_of_another_is_looked_at_one_by_one",),
     ),
     Edit(
+        "a fragment may say that there are other fragments than the first one said",
+        "securecp/transport/fragments.py",
+        "if last != whole.last or number in whole.pieces or not fits:",
+        "if number in whole.pieces or not fits:",
+        (f"{FRAGMENTS}::test_what_does_not_fit_the_first_fragment_is_not_kept",),
+    ),
+    Edit(
+        "a later fragment takes the place of an earlier one",
+        "securecp/transport/fragments.py",
+        "if last != whole.last or number in whole.pieces or not fits:",
+        "if last != whole.last or not fits:",
+        (f"{FRAGMENTS}::test_what_does_not_fit_the_first_fragment_is_not_kept",),
+    ),
+    Edit(
+        "fragments may have any numbers",
+        "securecp/transport/fragments.py",
+        "if not 0 < last < MOST_DATAGRAMS or number > last:",
+        "if last < 0:",
+        (f"{FRAGMENTS}::test_numbers_that_cannot_be_are_not_kept",),
+    ),
+    Edit(
+        "fragments shorter together than a tag are opened",
+        "securecp/transport/fragments.py",
+        "if len(whole.pieces) <= last or whole.size < TAG_LENGTH:",
+        "if len(whole.pieces) <= last:",
+        (f"{FRAGMENTS}::test_a_whole_shorter_than_a_tag_is_nothing",),
+    ),
+    Edit(
+        "what is complete and did not verify is kept",
+        "securecp/transport/fragments.py",
+        "        del self._wholes[counter]\n        return whole.header",
+        "        return whole.header",
+        (f"{FRAGMENTS}::test_a_train_may_come_again_after_it_did_not_verify",),
+    ),
+    Edit(
+        "a number where nothing is cut is passed over",
+        "securecp/transport/seal.py",
+        "        elif header[2]:\n            self.dropped += 1\n            return\n",
+        "",
+        (f"{FRAGMENTS}::test_dg03_a_number_where_nothing_is_cut_is_refused_under_a_new_key_too",),
+    ),
+    Edit(
+        "whoever calls makes us keep the buffers of a transfer",
+        "securecp/transport/seal.py",
+        "        self._plains: list[memoryview] = []\n",
+        (
+            "        self._plains: list[memoryview] = ["
+            "memoryview(bytearray(LARGEST_DATAGRAM)) for _ in range(VOLLEY)]\n"
+        ),
+        (f"{VOLLEYS}::test_hs02_who_has_not_proved_anything_makes_us_keep_little",),
+    ),
+    Edit(
+        "trains go on whatever is lost of them",
+        "securecp/transport/trains.py",
+        "        if self.running and self._lost > LOOK * MOST_LOST:\n",
+        "        if self.running and self._lost < 0:\n",
+        ("tests/transport/test_trains.py",),
+    ),
+    Edit(
+        "forged bytes count beside genuine ones",
+        "securecp/transport/connection.py",
+        "            if opened.counters[-1:] != last:\n                length +=",
+        "            if last is not None:\n                length +=",
+        (f"{VOLLEYS}::test_dg07_forged_bytes_are_not_counted_beside_genuine_ones",),
+    ),
+    Edit(
         "a burst is not looked up in the replay window",
         "securecp/transport/seal.py",
         "if alike and self._replay.fresh(counter, count - done):",

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from securecp.transport.fragments import WHOLES, Assembly, Cutter, whole_length
 from securecp.transport.seal import CHUNK_OVERHEAD, VOLLEY, Opened, Opener, Sealer
-from securecp.transport.wire import HEADER_LENGTH, LARGEST_DATAGRAM, per_call
+from securecp.transport.wire import DATA, HEADER, HEADER_LENGTH, LARGEST_DATAGRAM, per_call
 from tests.transport.test_seal import KEEP, burst_of, content_burst, flat, pair
 
 STRIDE = 1_472
@@ -213,6 +213,37 @@ def test_numbers_that_cannot_be_are_not_kept(number: int, last: int) -> None:
     assembly = Assembly()
     assert assembly.add(0, bytes((80, 0, number, last)) + bytes(12), bytes(100)) is None
     assert not assembly._wholes
+
+
+def test_what_does_not_fit_the_first_fragment_is_not_kept() -> None:
+    """Another number of fragments, or a second one with a number: the first of them counts."""
+    sealer, opener = pair()
+    pieces = train(sealer, bytes(FULL))
+    other = pieces[1][:3] + b"\x3c" + pieces[1][4:HEADER_LENGTH] + bytes(len(pieces[1]) - 16)
+    second = pieces[0][:HEADER_LENGTH] + bytes(len(pieces[0]) - HEADER_LENGTH)
+    opened = feed(opener, [pieces[0], other, second, *pieces[1:]])
+    assert opened[-1].counters == [(0, 1)]
+
+
+def test_a_train_may_come_again_after_it_did_not_verify() -> None:
+    """A forged fragment has spoilt it; nothing of it is left that could spoil it once more."""
+    sealer, opener = pair()
+    pieces = train(sealer, bytes(FULL))
+    forged = pieces[1][:HEADER_LENGTH] + bytes(len(pieces[1]) - HEADER_LENGTH)
+    assert not any(one.counters for one in feed(opener, [forged, pieces[0], *pieces[2:]]))
+    assert not opener._assembly._wholes
+    assert feed(opener, pieces)[-1].counters == [(0, 1)]
+
+
+def test_dg03_a_number_where_nothing_is_cut_is_refused_under_a_new_key_too() -> None:
+    """The careful way, for what is not like all the rest: authentic, and yet not ours to guess."""
+    sealer, opener = pair()
+    sealer.frames(121.0, b"")
+    for counter in range(3):
+        header = HEADER.pack(DATA, 1, 0x100, sealer._index, counter)
+        datagram = header + sealer._aead.encrypt(header[4:], b"\x91\x05", header)
+        assert not opener.open(121.0, burst_of(datagram, len(datagram)), KEEP).counters
+    assert opener._phase == 0
 
 
 def test_a_whole_shorter_than_a_tag_is_nothing() -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from securecp.transport.connection import Connection
 from securecp.transport.fragments import whole_length
+from securecp.transport.seal import Sealer
 from securecp.transport.wire import DATA, HEADER, HEADER_LENGTH, Burst, per_call
 from tests.sim.peer import LEFT, agreed_keys, parameters
 from tests.transport.rig import Pair, Way
@@ -109,3 +110,19 @@ def test_hs02_who_has_not_proved_anything_makes_us_keep_little() -> None:
         assert tracemalloc.get_traced_memory()[0] < 200_000
     finally:
         tracemalloc.stop()
+
+
+def test_dg07_forged_bytes_are_not_counted_beside_genuine_ones() -> None:
+    """A limit would make the peer wait for what a stranger has sent."""
+    both = parameters(largest=65_507)
+    ours, theirs = agreed_keys(both, both)
+    sealer = Sealer(ours, 0.0)
+    connection = Connection(theirs, LEFT, 0.0, Random(1).randbytes)
+    forged = memoryview(bytearray(HEADER.pack(DATA, 0, 0, theirs.our_index, 99) + bytes(1_000)))
+    came = 0
+    for _ in range(3):
+        genuine = memoryview(bytearray(sealer.frames(0.0, b"\x91\x05")))
+        bursts = [Burst(LEFT, data, len(data)) for data in (forged, genuine, forged, forged)]
+        connection.receive(0.0, *bursts)
+        came += len(genuine)
+        assert connection.bytes_received == came
