@@ -67,7 +67,12 @@ class SendSession(Session):
         self._started = False
         transfer_id = entropy(16)
         self.party = Sender(
-            manifest, transfer_id=transfer_id, ours=ours, theirs=self.peer, verify=verify
+            manifest,
+            transfer_id=transfer_id,
+            ours=ours,
+            theirs=self.peer,
+            verify=verify,
+            withdraw=connection.withdraw_content,
         )
         connection.source = self
         offered = Offered(self.peer, manifest.files, manifest.size, top_names(manifest))
@@ -121,9 +126,9 @@ class SendSession(Session):
         self.fail(SecurecpError(f"the peer gave up: {effect.reason}"))
 
     def _digested(self, results: list[tuple[Chunk, bytes | None]]) -> None:
-        manifest = self.party.manifest
         for chunk, digest in results:
-            if manifest.ends_file(chunk) and not self._source.unchanged(chunk.entry):
+            # Not with the chunk at its end: others of the file may be read again after that one.
+            if self.party.completes(chunk) and not self._source.unchanged(chunk.entry):
                 self.party.changed(chunk.entry)
             self.party.digest(chunk.number, digest)
 

@@ -49,6 +49,10 @@ class Digesting:
         """Whether some digests of the file are out or known, but not all known."""
         return entry in self._open
 
+    def completes(self, entry: int) -> bool:
+        """Whether one more digest is all that the file lacks."""
+        return self._open.get(entry) == 1
+
     def busy_with(self, entry: int) -> bool:
         """Whether a chunk of the file is under way."""
         return any(chunk.entry == entry for chunk in self._under_way.values())

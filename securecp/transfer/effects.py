@@ -22,10 +22,10 @@ class SendContent(NamedTuple):
 
 
 class DigestChunks(NamedTuple):
-    """Digest these in a worker, in order, and answer each with `digest(number, …)`.
+    """Digest these, in any order, and answer each with `digest(number, …)`.
 
-    After the last chunk of a file (`manifest.ends_file`) look whether the file is what was scanned;
-    if not, call `changed(entry)` before that chunk's `digest`.
+    Before the answer that `completes` a file look whether the file is what was scanned; if not,
+    call `changed(entry)` first.
     """
 
     chunks: tuple[Chunk, ...]

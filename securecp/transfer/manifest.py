@@ -120,10 +120,6 @@ class Manifest:
         within = offset - self._entries.starts[entry]
         return self._piece(entry, within - within % CHUNK)
 
-    def ends_file(self, chunk: Chunk) -> bool:
-        """Whether `chunk` is the last of its file."""
-        return chunk.number + 1 == self._entries.first_chunks[chunk.entry + 1]
-
     def pages(self) -> Iterator[bytes]:
         """The PAGE messages, each made when it is asked for."""
         packer = msgpack.Packer(use_bin_type=True)

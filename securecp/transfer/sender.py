@@ -29,7 +29,7 @@ from securecp.transfer.effects import (
     SendContent,
 )
 from securecp.transfer.entries import FILE
-from securecp.transfer.manifest import Manifest
+from securecp.transfer.manifest import Chunk, Manifest
 from securecp.transfer.party import Party, Routes
 from securecp.transfer.receipt import Receipt, Verify
 
@@ -61,9 +61,18 @@ class Sender(Party):
     aborted = State.ABORTED
 
     def __init__(
-        self, manifest: Manifest, *, transfer_id: bytes, ours: bytes, theirs: bytes, verify: Verify
+        self,
+        manifest: Manifest,
+        *,
+        transfer_id: bytes,
+        ours: bytes,
+        theirs: bytes,
+        verify: Verify,
+        withdraw: Callable[[int, int], bool] = lambda _start, _end: True,
     ) -> None:
+        """`withdraw(start, end)` stops the content of a file; True when none is under way."""
         super().__init__()
+        self._withdraw = withdraw
         self.state = State.IDLE
         self.manifest = manifest
         self._transfer_id = transfer_id
@@ -76,7 +85,7 @@ class Sender(Party):
         self._failed: dict[int, str] = {}
         self._restarted: set[int] = set()
         self._held: set[int] = set()
-        """Restarted files whose digests under way have yet to come back."""
+        """Restarted files whose digests or content under way have yet to come back or arrive."""
         self._forgetting: set[int] = set()
         """Restarted files whose AGAIN has yet to come."""
         self._finished: dict[bytes, int] = {}
@@ -118,8 +127,12 @@ class Sender(Party):
                 self._flush()
                 self._run.add(number, digest)
 
+    def completes(self, chunk: Chunk) -> bool:
+        """Whether all other digests of its file are known: then look whether the file changed."""
+        return self._digesting.completes(chunk.entry)
+
     def changed(self, entry: int) -> None:
-        """The source is not what was scanned; to be called before its last chunk's `digest`.
+        """The source is not what was scanned; to be called before its last `digest`.
 
         Ignored before the file's first digest and after its last: by then the digests are of one
         state of the file, and the receiver compares every byte with them.
@@ -146,6 +159,8 @@ class Sender(Party):
 
     def effects(self) -> list[Effect]:
         if self.state is State.SENDING:
+            for entry in list(self._held):
+                self._restart_if_quiet(entry)
             chunks = self._digesting.take()
             if chunks:
                 self._effects.append(DigestChunks(chunks))
@@ -168,8 +183,13 @@ class Sender(Party):
         self._restart_if_quiet(entry)
 
     def _restart_if_quiet(self, entry: int) -> None:
-        """A digest of the old state must not pass for one of the new: wait until none is out."""
-        if self._digesting.busy_with(entry):
+        """Neither a digest nor content of the old state must pass for one of the new: wait.
+
+        What is overtaken by RESTART would come after it, and be taken for the beginning of the new.
+        """
+        start = self.manifest.offset(entry)
+        gone = self._withdraw(start, start + self.manifest.entries[entry].size)
+        if not gone or self._digesting.busy_with(entry):
             return
         self._held.remove(entry)
         self._forgetting.add(entry)

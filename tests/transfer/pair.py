@@ -169,7 +169,7 @@ class Pair:
             data = self.files[entry][chunk.start : chunk.start + chunk.length]
             readable = entry not in self.unreadable and len(data) == chunk.length
             latest = len(self.versions[entry]) - 1
-            if self.manifest.ends_file(chunk) and self.known[entry] != latest:
+            if self.sender.completes(chunk) and self.known[entry] != latest:
                 self.sender.changed(entry)
             self.sender.digest(chunk.number, blake3(data).digest() if readable else None)
             self.pump()

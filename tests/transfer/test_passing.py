@@ -1,14 +1,21 @@
 """Digests taken in passing are those of the chunks, whatever the bursts; gaps are left out."""
 
+from collections.abc import Callable
 from random import Random
+from typing import Any
 
 from blake3 import blake3
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from securecp.sending import SendSession
 from securecp.transfer import entries
-from securecp.transfer.manifest import Manifest
+from securecp.transfer.effects import DigestChunks, RestartSource
+from securecp.transfer.manifest import Chunk, Manifest
 from securecp.transfer.passing import KEPT, PassingDigests
+from securecp.transfer.sender import State
+from securecp.transport.connection import Connection
+from tests.sim.peer import RIGHT, agreed_keys, parameters
 from tests.transfer.pair import file, small_chunks
 
 CHUNK = 100
@@ -117,3 +124,71 @@ def test_digests_that_nobody_takes_do_not_pile_up() -> None:
         passing = PassingDigests(manifest)
         passing.note(0, [memoryview(bytes(2 * KEPT))])
         assert sorted(taken(manifest, passing)) == list(range(KEPT, 2 * KEPT))
+
+
+class Changing:
+    """A source that is written to as soon as somebody has looked whether it is as it was."""
+
+    def __init__(self) -> None:
+        self.changed: set[int] = set()
+        self.looks = 0
+        self.read: list[int] = []
+
+    def fill(self, offset: int, slots: list[memoryview]) -> None:
+        raise AssertionError("nothing is sent here")
+
+    def digest(self, chunk: Chunk) -> bytes | None:
+        self.read.append(chunk.number)
+        return bytes(32)
+
+    def unchanged(self, entry: int) -> bool:
+        self.looks += 1
+        return not self.read
+
+    def renew(self, entry: int) -> bool:
+        return True
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+class Later:
+    """A workshop that does its jobs when it is told to."""
+
+    def __init__(self) -> None:
+        self.jobs: list[tuple[Callable[[], Any], Callable[[Any], None]]] = []
+
+    def start(self, job: Callable[[], Any], then: Callable[[Any], None]) -> None:
+        self.jobs.append((job, then))
+
+    start_aside = start
+
+    def work(self) -> None:
+        for job, then in self.jobs:
+            then(job())
+
+
+def test_mf07_a_file_is_looked_at_after_its_last_digest_though_its_end_passed_first() -> None:
+    """The end was digested in passing, the beginning is read again, and changes before that."""
+    with small_chunks(CHUNK):
+        ours, _ = agreed_keys(parameters(), parameters())
+        source, workshop = Changing(), Later()
+        session = SendSession(
+            Connection(ours, RIGHT, 0.0, Random(1).randbytes),
+            workshop,
+            0.0,
+            manifest=manifest_of([3 * CHUNK]),
+            source=source,
+            ours=bytes(32),
+            entropy=Random(2).randbytes,
+        )
+        session.party.state = State.SENDING
+        session.party.content_sent(3 * CHUNK)
+        (effect,) = session.party.effects()
+        assert isinstance(effect, DigestChunks)
+        session._passing.note(2 * CHUNK, [memoryview(bytes(CHUNK))])
+        session._digest(effect)
+        assert source.looks == 0
+        workshop.work()
+        assert (source.read, source.looks) == ([0, 1], 1)
+        assert RestartSource(0) in session.party.effects()
