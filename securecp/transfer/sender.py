@@ -14,6 +14,7 @@ a worker through this stream. A file restarts once, after a RETRY or because its
 Then it fails. Only a receipt that verifies makes a transfer `Delivered`.
 """
 
+from collections.abc import Callable
 from enum import Enum, auto
 from typing import ClassVar
 

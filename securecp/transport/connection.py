@@ -167,6 +167,11 @@ class Connection:
         """Queue a range of content space, also one that was sent before."""
         self.content_out.queue(start, end)
 
+    def withdraw_content(self, start: int, end: int) -> bool:
+        """Send no more of a range that was queued; whether nothing of it is in flight any more."""
+        self.content_out.withdraw(start, end)
+        return not self._recovery.flight.carries(start, end)
+
     def expect_content(self, start: int, end: int) -> None:
         """Let the peer send this range; anything outside is a breach of protocol."""
         self.content_in.expect(start, end)

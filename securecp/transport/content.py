@@ -88,6 +88,11 @@ class ContentSender:
             most = min(most, self.limit - self._counted)
         return min(most, end - start)
 
+    def withdraw(self, start: int, end: int) -> None:
+        """Send no more of this range, until it is queued again."""
+        self._new.remove(start, end)
+        self._again.remove(start, end)
+
     def take(self, most: int) -> tuple[int, int]:
         """A range of at most `most` bytes to send now; call only if `pending`."""
         if self._again.total:

@@ -98,6 +98,15 @@ class Flight:
         self._firsts.append(record.first)
         self.bytes += record.size
 
+    def carries(self, start: int, end: int) -> bool:
+        """Whether anything of this content range is in flight."""
+        return any(
+            first < end and start < stop
+            for record in self._records
+            if record.length
+            for first, stop in record.content_of(record.missing)
+        )
+
     def acknowledge(self, ranges: Iterable[tuple[int, int]]) -> tuple[list[Part], list[Part]]:
         """Take out what the counter ranges name: (newly acked, acked after it was lost)."""
         acked: list[Part] = []

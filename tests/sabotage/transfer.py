@@ -12,6 +12,16 @@ RECEIPT = "tests/transfer/test_receipt.py"
 
 EDITS = (
     Edit(
+        "a restart does not wait for what is under way",
+        "securecp/transfer/sender.py",
+        "if not gone or self._digesting.busy_with(entry):",
+        "if self._digesting.busy_with(entry):",
+        (
+            "tests/transfer/test_states.py"
+            "::test_a_restart_waits_until_no_content_of_the_old_state_is_under_way",
+        ),
+    ),
+    Edit(
         "names that mean another place pass",
         "securecp/transfer/names.py",
         "if name in _SPECIAL:",

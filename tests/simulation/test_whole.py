@@ -74,6 +74,15 @@ def test_f19_a_rotten_chunk_is_sent_again() -> None:
     assert sent > finished(disorder).sender.done[0].sent
 
 
+@pytest.mark.parametrize("seed", range(40))
+def test_f37_content_that_a_restart_overtakes_is_not_taken_for_new(seed: int) -> None:
+    """Half of what is sent comes later than what was sent behind it."""
+    forth = replace(PATH, reorder=0.5, reorder_delay=0.006)
+    disk = DiskFaults(changes=True)
+    whole = finished(replace(PLAIN, seed=seed, size=20_000, forth=forth, disk=disk))
+    assert whole.sender.done[0].failed == ()
+
+
 @pytest.mark.parametrize("seed", range(6))
 def test_f37_a_file_that_changes_is_sent_again_whole(seed: int) -> None:
     whole = finished(replace(PLAIN, seed=seed, disk=DiskFaults(changes=True)))

@@ -625,6 +625,36 @@ def test_again_counts_once() -> None:
         tell(sender, m.Again(1))
 
 
+def test_a_restart_waits_until_no_content_of_the_old_state_is_under_way() -> None:
+    """What RESTART overtakes would come after it, and be taken for the new."""
+    asked: list[tuple[int, int]] = []
+    under_way = True
+
+    def withdraw(start: int, end: int) -> bool:
+        asked.append((start, end))
+        return not under_way
+
+    manifest = Manifest([file("a", 10), file("b", 20)])
+    sender = Sender(
+        manifest, transfer_id=TRANSFER, ours=ALICE, theirs=BOB, verify=verify, withdraw=withdraw
+    )
+    sender.start()
+    heard(sender)
+    tell(sender, m.Accept())
+    for effect in sender.effects():
+        if isinstance(effect, fx.DigestChunks):
+            for chunk in effect.chunks:
+                sender.digest(chunk.number, bytes(32))
+    tell(sender, m.Retry((manifest.chunks(1).start,)))
+    for _ in range(3):
+        assert not any(isinstance(effect, fx.RestartSource) for effect in sender.effects())
+        assert not any(isinstance(message, m.Restart) for message in heard(sender))
+    assert set(asked) == {(10, 30)}
+    under_way = False
+    assert fx.RestartSource(1) in sender.effects()
+    assert m.Restart(1) in heard(sender)
+
+
 def test_retries_make_a_file_restart_once_then_fail() -> None:
     sender = finished()
     tell(sender, m.Retry((0, 1, 2)))

@@ -267,3 +267,15 @@ def test_cutting_slices_is_slicing_their_sum(lengths: list[int], start: int, end
     parts = cut(slices, start, end)
     assert b"".join(parts) == TRUTH[:at][start:end]
     assert all(parts)
+
+
+def test_what_is_withdrawn_is_sent_no_more_until_it_is_queued_again() -> None:
+    sender = ContentSender(1_000)
+    sender.queue(0, 300)
+    sender.take(100)
+    sender.on_lost(0, 100)
+    sender.withdraw(50, 200)
+    assert [sender.take(1_000), sender.take(1_000)] == [(0, 50), (200, 300)]
+    assert not sender.pending
+    sender.queue(50, 200)
+    assert sender.take(1_000) == (50, 200)

@@ -185,3 +185,19 @@ def test_tr04_an_ack_of_all_that_ever_was_visits_only_what_is_missing() -> None:
     assert len(flight) == 1
     assert flight.acknowledge([(0, 999)]) == ([], [])
     assert flight.bytes == 100
+
+
+def test_it_knows_whether_anything_of_a_range_is_in_flight() -> None:
+    """Datagram by datagram; frames carry nothing."""
+    flight = Flight()
+    record = Record(0, 3, 40, 120, 0.0)
+    record.offset, record.length, record.slot = 100, 30, SLOT
+    flight.add(record)
+    flight.add(Record(3, 1, 40, 40, 0.0))
+    assert flight.carries(0, 101) and flight.carries(129, 200) and flight.carries(0, 1_000)
+    assert not flight.carries(0, 100) and not flight.carries(130, 200)
+    flight.acknowledge([(0, 2)])
+    assert not flight.carries(100, 120)
+    assert flight.carries(119, 121)
+    flight.acknowledge([(2, 4)])
+    assert not flight.carries(0, 1_000)
