@@ -218,7 +218,7 @@ class Sender(Party):
             self._run = Run()
 
     def _finish_if_done(self) -> None:
-        if self._digesting.done:  # no file is held then: its digests are under way
+        if self._digesting.done and not self._held:
             digest = self._digesting.digests.content(self._failed.__contains__)
             self._finished[digest] = len(self._failed)
             self._put(messages.Finished(digest))

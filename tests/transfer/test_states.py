@@ -641,9 +641,9 @@ def test_a_restart_waits_until_no_content_of_the_old_state_is_under_way() -> Non
     sender.start()
     heard(sender)
     tell(sender, m.Accept())
-    for effect in sender.effects():
-        if isinstance(effect, fx.DigestChunks):
-            for chunk in effect.chunks:
+    while effects := sender.effects():
+        for effect in effects:
+            for chunk in effect.chunks if isinstance(effect, fx.DigestChunks) else ():
                 sender.digest(chunk.number, bytes(32))
     tell(sender, m.Retry((manifest.chunks(1).start,)))
     for _ in range(3):
