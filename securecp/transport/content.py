@@ -63,6 +63,11 @@ class ContentSender:
         return self._wanted.last()[1] if self._wanted.total else 0
 
     @property
+    def unsent(self) -> int:
+        """Bytes that were queued and have not gone out once."""
+        return self._new.total
+
+    @property
     def acked(self) -> int:
         """Bytes that the peer has."""
         return self._acked.total

@@ -42,6 +42,8 @@ _SKIP_EVERY = 128
 """Bursts between two counters left out, on average."""
 _BUSY_BURST = 8
 """Datagrams worth a system call while others are in flight."""
+_PROBE_WORTH = 8
+"""Bytes of content still to be sent for each byte of a probe."""
 _PADDING_OVERHEAD = 5
 """Array, kind and length before the bytes of a PADDING of 256 to 65,535 bytes."""
 
@@ -153,17 +155,19 @@ class Outgoing:
     # path MTU
 
     def _send_mtu_probe(self, now: float) -> memoryview | None:
-        """A datagram longer than any before, while there is something that could go so long.
+        """A datagram longer than any before, while there is enough that could go so long.
 
         Probes take up to half a window: they must not wait until content leaves room, for it never
-        does, nor may they hold content up (RFC 8899 §3).
+        does, nor may they hold content up (RFC 8899 §3). Nor may they cost more than they can save.
         """
-        parts = self._parts
-        if not (parts.content_out.pending or parts.control_out.pending):
+        parts, recovery = self._parts, self._parts.recovery
+        unsent = parts.content_out.unsent
+        if not unsent or not recovery.rtt.sampled:
             return None
-        if not parts.recovery.rtt.sampled:
+        window = recovery.controller.window
+        if recovery.flight.bytes >= window:
             return None
-        size = parts.mtu.probe(now, parts.recovery.controller.window // 2)
+        size = parts.mtu.probe(now, min(window // 2, unsent // _PROBE_WORTH))
         if size is None:
             return None
         ping = encode(Ping())
