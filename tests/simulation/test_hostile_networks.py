@@ -56,9 +56,13 @@ def test_tr01_a_receiver_that_acknowledges_ahead_is_exposed_at_once() -> None:
 
     hostile = Hostile(Eager)
     hostile.run(60)
-    assert hostile.peer.ended == Closed(
-        CLOSE_PROTOCOL, "ACK for a datagram that was never sent", remote=False
-    )
+    ended = hostile.peer.ended
+    assert isinstance(ended, Closed) and (ended.code, ended.remote) == (CLOSE_PROTOCOL, False)
+    # Among fifty counters ahead there may be one that was left out.
+    assert ended.reason in {
+        "ACK for a datagram that was never sent",
+        "ACK for a counter that was left out",
+    }
     assert hostile.world.clock.now < 1
 
 
@@ -171,11 +175,11 @@ def test_a_lost_tail_costs_a_probe_timeout_and_no_more() -> None:
     path = LinkOptions(delay=0.02)
     quiet = Direct(Options(seed=1, size=40_000, forth=path, back=path))
     seconds = quiet.run()
-    for begin in (seconds - 0.1, seconds - 0.081):
-        cut = replace(path, outages=((begin, begin + 0.03),))
+    for begin in (seconds - 0.07, seconds - 0.065):
+        cut = replace(path, outages=((begin, begin + 0.01),))
         run = Direct(replace(quiet.options, forth=cut))
         assert run.run() < seconds + 0.5
-        assert run.world.struck["outage"]
+        assert run.world.struck["outage"] > 20
 
 
 @pytest.mark.parametrize("seed", range(10))

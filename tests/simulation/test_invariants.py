@@ -19,7 +19,15 @@ from tests.sim.options import LinkOptions, Options
 from tests.sim.scenario import explain, run
 from tests.sim.world import World
 
-PATH = LinkOptions(delay=0.01, loss=0.05, duplicate=0.1, rate=5e6, queue=50_000)
+PATH = LinkOptions(
+    delay=0.01,
+    loss=0.05,
+    duplicate=0.1,
+    reorder=0.1,
+    reorder_delay=0.05,
+    rate=5e6,
+    queue=50_000,
+)
 OPTIONS = Options(seed=4, size=300_000, forth=PATH, back=PATH, calm_at=20.0)
 
 Break = Callable[[pytest.MonkeyPatch], None]
@@ -133,7 +141,7 @@ def test_a_broken_transport_turns_the_run_red(name: str, monkeypatch: pytest.Mon
         run(OPTIONS, kind=Direct)
         return
     with pytest.raises(SimulationError):
-        for seed in range(10):
+        for seed in range(40):
             run(replace(OPTIONS, seed=seed), kind=Direct)
 
 
