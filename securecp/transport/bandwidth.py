@@ -11,8 +11,9 @@ ROUNDS = 10
 """Round trips for which a rate counts: longer than a cycle of probing takes."""
 MINIMUM_LIFE = 10.0
 """Seconds for which a least round trip counts."""
-_AS_GOOD = 1.05
-"""A sample this near the least one confirms it: no need to drain the path to see it again."""
+_AS_GOOD = 1.125
+"""A sample this near the least one confirms it, since an ACK may be held for a sixteenth of a round
+trip: no need to drain the path to see it again."""
 
 
 class MaxRate:

@@ -30,7 +30,6 @@ INITIAL_TIME = 0.025
 SMALLEST_DATAGRAMS = 4
 STARTUP_GAIN = 2.77
 """4 ln 2: the least that doubles the rate every round trip."""
-STARTUP_WINDOW_GAIN = 2.0
 STARTUP_GROWTH = 4
 """Times that the window may grow in a round trip, however fast a train came through."""
 WINDOW_GAIN = 2.0
@@ -39,6 +38,9 @@ REPAIR = 0.8
 sending too much then dies away by itself."""
 CYCLE = (1.25, 0.75, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0)
 """Pacing gains, one least RTT each: ask for more, give it back, keep to it."""
+DRAIN_TRIPS = 4
+"""Round trips that the second of them takes at most. Without a limit we starve beside a BBR of
+version 1, which never lets the queue go; with 2, CUBIC keeps less than a third of its share."""
 PLATEAU_GROWTH = 1.25
 PLATEAU_ROUNDS = 3
 PROBE_GROWTH = 1.15
@@ -65,7 +67,7 @@ class Phase(Enum):
 class Bbr:
     """A `Controller`: paces by what the path has shown that it delivers.
 
-    Cost: 2 to 3 µs for each ACK; `window` and `pacing_rate` are plain values between two ACKs.
+    Cost: about 3.5 µs for each ACK; `window` and `pacing_rate` are plain values between two ACKs.
     """
 
     def __init__(self, datagram: int = BASE_DATAGRAM) -> None:
@@ -244,13 +246,14 @@ class Bbr:
 
     def _cycle(self, now: float, in_flight: int) -> None:
         """The next step, when this one has lasted and done what it is for."""
-        over = now - self._step_began > max(self.least.value, GRAIN)
+        trips = (now - self._step_began) / max(self.least.value, GRAIN)
+        over = trips > 1
         if self._gain > 1:
             # Long enough to have the larger amount in flight, or to see that it is too much.
-            over = over and in_flight >= self._gain * self.path
-            over = over or now - self._step_began > 2 * max(self.least.value, GRAIN)
+            over = trips > 2 or (over and in_flight >= self._gain * self.path)
         elif self._gain < 1:
-            over = self._drained(in_flight)
+            # No longer than that: if the queue is not ours, giving way to it would never end.
+            over = trips > DRAIN_TRIPS or self._drained(in_flight)
             if over and self.rate.value >= PROBE_GROWTH * self._probed_from:
                 # The path had room: ask for more at once instead of a cycle later.
                 self._enter_step(now, 0)
@@ -295,7 +298,7 @@ class Bbr:
             rate = max(rate, initial / max(self.least.value, GRAIN))
         self.pacing_rate = gain * rate / (1 - REPAIR * self.bound.share)
         path = self.path
-        window = (STARTUP_WINDOW_GAIN if startup else WINDOW_GAIN) * path
+        window = WINDOW_GAIN * path
         window += HEADROOM_BURSTS * self._burst + min(self._lumps.value, path)
         if startup:
             window = max(window, min(initial + self._delivered, 2 * initial))
