@@ -1,9 +1,10 @@
 """What we acknowledge, and when."""
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from securecp.transport.acks import MAX_DELAY, Acks
+from securecp.transport.acks import MAX_DELAY, PER_RTT, URGENT_PER_RTT, Acks
 from securecp.transport.frames import ACK_RANGES, DELAY_LIMIT, encode, parse
 
 
@@ -125,3 +126,55 @@ def test_tr03_gaps_without_end_cost_64_ranges() -> None:
         acks.note(0.0, [(counter, counter + 1)], eliciting=True)
         assert len(acks._received) <= 2 * ACK_RANGES
     assert len(named(acks)) == ACK_RANGES
+
+
+def stream(acks: Acks, rate: int, rtt: float, seconds: float = 1.0) -> list[float]:
+    """When ACKs leave while `rate` datagrams a second come one by one, each once it is due."""
+    left = []
+    for number in range(int(rate * seconds)):
+        now = number / rate
+        if acks.due_at is not None and acks.due_at <= now:
+            left.append(acks.due_at)
+            acks.frame(acks.due_at)
+        acks.note(now, [(number, number + 1)], eliciting=True, rtt=rtt)
+        if acks.due_at == now:
+            left.append(now)
+            acks.frame(now)
+    return left
+
+
+def test_a_fast_stream_gets_sixteen_acks_in_a_round_trip() -> None:
+    """Once the rate is known: 400 datagrams a round trip, one ACK for 25 of them."""
+    left = stream(Acks(), 8_000, 0.05)
+    assert sum(at >= 0.5 for at in left) / 10 == pytest.approx(PER_RTT, rel=0.1)
+
+
+def test_a_small_window_never_waits() -> None:
+    """Up to 32 datagrams in a round trip, every second one is answered at once."""
+    left = stream(Acks(), 600, 0.05)
+    assert len(left) == 300
+
+
+def test_without_an_rtt_every_second_datagram_is_answered() -> None:
+    assert len(stream(Acks(), 8_000, 0.0)) == 4_000
+
+
+def test_a_window_that_has_collapsed_is_answered_within_an_eighth_of_a_round_trip() -> None:
+    acks = Acks()
+    stream(acks, 8_000, 0.05)
+    acks.frame(1.0)
+    acks.note(1.01, [(8_000, 8_004)], eliciting=True, rtt=0.05)
+    assert acks.due_at is not None
+    assert acks.due_at <= 1.01 + 0.05 / 8
+
+
+def test_gaps_are_told_at_once_but_no_oftener_than_32_times_in_a_round_trip() -> None:
+    acks, left = Acks(), 0
+    for number in range(4_000):
+        now = number / 4_000
+        acks.note(now, [(2 * number, 2 * number + 1)], eliciting=True, rtt=0.1)
+        if acks.due_at is not None and acks.due_at <= now:
+            left += 1
+            acks.frame(now)
+    assert left <= 10 * (URGENT_PER_RTT + PER_RTT)
+    assert left >= 10 * PER_RTT
