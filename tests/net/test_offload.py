@@ -191,7 +191,7 @@ def test_stock_socket_buffers_will_do(
         for option in (socket.SO_RCVBUF, socket.SO_SNDBUF):
             udp._socket.setsockopt(socket.SOL_SOCKET, option, STOCK)
     done = transfer(tmp_path, monkeypatch, left, right, size=8_000_000).done
-    # How much is dropped where buffers are short depends on who runs when: a storm is many times it.
+    # How much is dropped where buffers are short depends on who runs when; a storm is more.
     assert done.sent < 4 * done.size
 
 
