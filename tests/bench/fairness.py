@@ -166,11 +166,13 @@ def main() -> None:
     """The command."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench.fairness", description=__doc__)
     names = ("cubic", "bbr", "ourselves", "queue")
-    parser.add_argument("items", nargs="*", choices=[*names, []], default=list(names))
+    parser.add_argument("items", nargs="*", metavar="|".join(names))
     parser.add_argument("--seconds", type=float, default=60.0)
     options = parser.parse_args()
+    if unknown := set(options.items) - set(names):
+        parser.error(f"there is no {', '.join(sorted(unknown))}; there are {', '.join(names)}")
     memory = Path("/dev/shm")
-    for item in options.items:
+    for item in options.items or names:
         with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as folder:
             place, seconds = Path(folder), options.seconds
             if item in {"cubic", "bbr"}:
