@@ -334,7 +334,9 @@ def test_tr09_pings_that_get_through_are_no_progress_of_content() -> None:
     pair.run(1.0)
     pair.forth.carries = 600
     pair.ask(100_000)
-    pair.run(400.0, lambda: pair.left.closed)
+    while not pair.left.closed and pair.now < 400.0:
+        pair.left._due.ping = True
+        pair.run(pair.now + 1.0, lambda: pair.left.closed)
     assert Lost() in pair.events[pair.left]
     assert STALL_TIMEOUT <= pair.now <= STALL_TIMEOUT + 10
     pair.run(pair.now + 1.0)
