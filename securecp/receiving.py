@@ -232,9 +232,9 @@ class ReceiveSession(Session):
     def _verify(self, effect: VerifyChunks) -> None:
         """What was stored in order has been digested in passing; the rest is read back."""
         assert self._passing is not None
-        passed = [(chunk, self._passing.take(chunk.number)) for chunk in effect.chunks]
-        self._verified([(chunk.number, digest) for chunk, digest in passed if digest is not None])
-        sizes = ((chunk, chunk.length) for chunk, digest in passed if digest is None)
+        passed, others = self._passing.part(effect.chunks)
+        self._verified([(chunk.number, digest) for chunk, digest in passed])
+        sizes = ((chunk, chunk.length) for chunk in others)
         for group in groups(sizes, VERIFY_BYTES, VERIFY_CHUNKS):
             self._done_elsewhere(partial(_digest_all, self._files, group), self._verified)
 

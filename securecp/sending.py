@@ -1,6 +1,6 @@
 """A session of who has the files: the sender's effects, carried out (SPEC §8.5)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import ClassVar, Protocol
 
@@ -106,9 +106,9 @@ class SendSession(Session):
         self.connection.send_content(effect.start, effect.end)
 
     def _digest(self, effect: DigestChunks) -> None:
-        passed = [(chunk, self._passing.take(chunk.number)) for chunk in effect.chunks]
-        self._digested([(chunk, digest) for chunk, digest in passed if digest is not None])
-        sizes = ((chunk, chunk.length) for chunk, digest in passed if digest is None)
+        passed, others = self._passing.part(effect.chunks)
+        self._digested(passed)
+        sizes = ((chunk, chunk.length) for chunk in others)
         for group in groups(sizes, DIGEST_BYTES, DIGEST_CHUNKS):
             self._done_elsewhere(partial(_digest_all, self._source, group), self._digested)
 
@@ -125,7 +125,7 @@ class SendSession(Session):
         self.connection.close(transport.CLOSE_DONE)
         self.fail(SecurecpError(f"the peer gave up: {effect.reason}"))
 
-    def _digested(self, results: list[tuple[Chunk, bytes | None]]) -> None:
+    def _digested(self, results: Sequence[tuple[Chunk, bytes | None]]) -> None:
         for chunk, digest in results:
             # Not with the chunk at its end: others of the file may be read again after that one.
             if self.party.completes(chunk) and not self._source.unchanged(chunk.entry):

@@ -84,13 +84,16 @@ class ContentSender:
         self._acked.remove(start, end)
         self._new.add(start, end)
 
+    def _next(self, most: int) -> tuple[RangeSet, int]:
+        """Where to take from, and how much: what is lost goes first, and needs no credit."""
+        if self._again.total:
+            return self._again, most
+        return self._new, min(most, self.limit - self._counted)
+
     def next_length(self, most: int) -> int:
         """How many bytes `take` would give."""
-        if self._again.total:
-            start, end = self._again.first()
-        else:
-            start, end = self._new.first()
-            most = min(most, self.limit - self._counted)
+        ranges, most = self._next(most)
+        start, end = ranges.first()
         return min(most, end - start)
 
     def withdraw(self, start: int, end: int) -> None:
@@ -100,10 +103,8 @@ class ContentSender:
 
     def take(self, most: int) -> tuple[int, int]:
         """A range of at most `most` bytes to send now; call only if `pending`."""
-        if self._again.total:
-            start, end = self._again.pop_first(most)
-        else:
-            start, end = self._new.pop_first(min(most, self.limit - self._counted))
+        ranges, most = self._next(most)
+        start, end = ranges.pop_first(most)
         self._counted += end - start
         return start, end
 

@@ -165,17 +165,17 @@ class Exchange(Generic[C]):
 
     def receive(self, now: float, *bursts: Burst) -> None:
         """Take datagrams from the socket; what does not verify leaves no trace but `dropped`."""
-        indices = {_index(burst) for burst in bursts}
-        if len(indices) == 1 and None not in indices:
+        indices = [_index(burst) for burst in bursts]
+        if None not in indices and len(set(indices)) == 1:
             self._quietly(self._on_data, now, *bursts)
             return
-        for burst in bursts:
-            self._receive_one(now, burst)
+        for burst, index in zip(bursts, indices, strict=True):
+            if index is not None:
+                self._quietly(self._on_data, now, burst)
+            else:
+                self._receive_each(now, burst)
 
-    def _receive_one(self, now: float, burst: Burst) -> None:
-        if _index(burst) is not None:
-            self._quietly(self._on_data, now, burst)
-            return
+    def _receive_each(self, now: float, burst: Burst) -> None:
         for start in range(0, len(burst.data), max(burst.stride, 1)):
             datagram = burst.data[start : start + burst.stride]
             self._quietly(self._on_datagram, now, Burst(burst.endpoint, datagram, len(datagram)))

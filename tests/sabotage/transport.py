@@ -306,8 +306,8 @@ EDITS = (
     Edit(
         "content is sent past the peer's window",
         "securecp/transport/content.py",
-        "self._new.pop_first(min(most, self.limit - self._counted))",
-        "self._new.pop_first(most)",
+        "return self._new, min(most, self.limit - self._counted)",
+        "return self._new, most",
         (f"{ATTACKS}::test_tr08_no_more_content_leaves_than_the_window_allows",),
     ),
     Edit(
