@@ -29,12 +29,13 @@ from securecp.transport.frames import (
 )
 from securecp.transport.incoming import Closed, ControlReceived, Incoming
 from securecp.transport.mtu import MtuSearch
+from securecp.transport.opening import Opened, Opener
 from securecp.transport.outgoing import KEEPALIVE, Outgoing
 from securecp.transport.pacing import Pacer
 from securecp.transport.parts import ControlItem, Due, Parts
 from securecp.transport.ranges import RangeCapError
 from securecp.transport.recovery import Recovery
-from securecp.transport.seal import Opened, Opener, Sealer
+from securecp.transport.seal import Sealer
 from securecp.transport.timers import Timer, Timers
 from securecp.transport.trains import TrainPolicy
 from securecp.transport.wire import Burst, Endpoint, SessionKeys

@@ -1,8 +1,8 @@
 """Frames inside a sealed datagram (SPEC §6).
 
 A datagram holds either exactly one CHUNK, or one or more of the other frames. CHUNK stands in a
-fixed-width encoding (valid msgpack all the same), so that the hot loops of `seal.py` write and read
-it with one `struct` call; all others go through the strict decoder.
+fixed-width encoding (valid msgpack all the same), so that the hot loops of `seal.py` and
+`opening.py` write and read it with one `struct` call; all others go through the strict decoder.
 
     CHUNK     93 02 cf offset-u64 c5 length-u16 | content
     others    [kind, …], [kind, …], …             canonical msgpack, one after another

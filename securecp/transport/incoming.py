@@ -21,9 +21,9 @@ from securecp.transport.frames import (
     is_ack_eliciting,
     parse,
 )
+from securecp.transport.opening import Opened
 from securecp.transport.parts import AckItem, ControlItem, Parts, WindowItem
 from securecp.transport.recovery import Outcome
-from securecp.transport.seal import Opened
 from securecp.transport.timers import Timer
 from securecp.transport.wire import BASE_DATAGRAM, LARGEST_DATAGRAM, Parameters
 

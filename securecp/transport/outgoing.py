@@ -28,8 +28,8 @@ from securecp.transport.frames import (
     encode,
     is_ack_eliciting,
 )
+from securecp.transport.layout import CHUNK_OVERHEAD, VOLLEY
 from securecp.transport.parts import AckItem, ControlItem, Parts, WindowItem
-from securecp.transport.seal import CHUNK_OVERHEAD, VOLLEY
 from securecp.transport.timers import Timer
 from securecp.transport.trains import FEWEST_FRAGMENTS
 from securecp.transport.wire import OVERHEAD, per_call

@@ -1,6 +1,6 @@
 """Datagrams on the wire: kinds by first byte, fixed layouts, and the values both ends agree on.
 
-This file knows where bytes stand; what they mean is in `handshake.py`, `frames.py`, `seal.py`.
+This file knows where bytes stand; what they mean is in `handshake.py`, `frames.py`, `layout.py`.
 All integers are big-endian. First bytes 0 to 3 belong to STUN, everything of ours is 0x40 or more,
 so that one socket serves all (SPEC §4.1).
 

@@ -30,7 +30,7 @@ STAGES = {
         "transport.seal:Sealer.trains",
         "transport.seal:Sealer.frames",
     ],
-    "open": ["transport.seal:Opener.open"],
+    "open": ["transport.opening:Opener.open"],
     "disk: read": ["disk.source:TreeSource.fill"],
     "disk: write": ["disk.store:Store.store"],
     "digests in passing": ["transfer.passing:PassingDigests.note"],

@@ -14,8 +14,9 @@ from securecp.transport.frames import (
     Ping,
     encode,
 )
+from securecp.transport.opening import Opener
 from securecp.transport.ranges import RangeSet
-from securecp.transport.seal import Opener, Sealer
+from securecp.transport.seal import Sealer
 from securecp.transport.wire import DATA, HEADER, Burst, Endpoint, SessionKeys
 from tests.sim.host import Host
 from tests.sim.invariants import Watcher

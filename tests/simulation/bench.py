@@ -5,7 +5,7 @@ from typing import Any
 
 from securecp.transport.connection import Closed, Connection, ConnectionEvent
 from securecp.transport.frames import Frame, Ping, parse
-from securecp.transport.seal import Opener
+from securecp.transport.opening import Opener
 from securecp.transport.wire import Burst
 from tests.sim.ends import Content
 from tests.sim.hostile import Forger

@@ -10,8 +10,8 @@ from securecp.transport.frames import (
     Control,
     Ping,
 )
+from securecp.transport.opening import EARLIEST_PHASE_SECONDS
 from securecp.transport.ratchet import Ratchet
-from securecp.transport.seal import EARLIEST_PHASE_SECONDS
 from securecp.transport.wire import DATA, HEADER
 from tests.sim.peer import agreed_keys, parameters
 from tests.simulation.bench import Bench, accepted, sending

@@ -8,7 +8,8 @@ import pytest
 from securecp.errors import ProtocolError
 from securecp.transport.connection import CLOSE_PROTOCOL, Connection
 from securecp.transport.frames import Close, Padding, encode, parse
-from securecp.transport.seal import Opener, Sealer
+from securecp.transport.opening import Opener
+from securecp.transport.seal import Sealer
 from securecp.transport.wire import Burst, SessionKeys
 from tests.sim.peer import LEFT, agreed_keys, parameters
 from tests.transport.data_vectors import CIPHERS, FILE, INDEX, make

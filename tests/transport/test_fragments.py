@@ -7,7 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from securecp.transport.fragments import WHOLES, Assembly, Cutter, whole_length
-from securecp.transport.seal import CHUNK_OVERHEAD, VOLLEY, Opened, Opener, Sealer
+from securecp.transport.layout import CHUNK_OVERHEAD, VOLLEY
+from securecp.transport.opening import Opened, Opener
+from securecp.transport.seal import Sealer
 from securecp.transport.wire import DATA, HEADER, HEADER_LENGTH, LARGEST_DATAGRAM, per_call
 from tests.transport.test_seal import KEEP, burst_of, content_burst, flat, pair
 

@@ -7,7 +7,7 @@ from securecp.errors import ProtocolError
 from securecp.transport import frames
 from securecp.transport.connection import IDLE_TIMEOUT, Lost
 from securecp.transport.frames import ACK_RANGES, Ping
-from securecp.transport.seal import Opener
+from securecp.transport.opening import Opener
 from securecp.transport.wire import DATA, HEADER, REPLY, Burst
 from tests.sim.peer import RIGHT, agreed_keys, parameters
 from tests.simulation.bench import Bench

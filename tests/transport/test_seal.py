@@ -7,20 +7,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from securecp.transport import seal
+from securecp.transport import opening
 from securecp.transport.frames import COUNTER_LIMIT
-from securecp.transport.ratchet import Ratchet
-from securecp.transport.seal import (
-    CHUNK_OVERHEAD,
+from securecp.transport.layout import CHUNK_OVERHEAD, VOLLEY
+from securecp.transport.opening import (
     EARLIEST_PHASE_DATAGRAMS,
     EARLIEST_PHASE_SECONDS,
-    PHASE_DATAGRAMS,
-    PHASE_SECONDS,
-    VOLLEY,
     Opened,
     Opener,
-    Sealer,
 )
+from securecp.transport.ratchet import Ratchet
+from securecp.transport.seal import PHASE_DATAGRAMS, PHASE_SECONDS, Sealer
 from securecp.transport.wire import (
     DATA,
     HEADER,
@@ -158,7 +155,7 @@ def test_many_strides_do_not_pile_up() -> None:
         sealed = content_burst(sealer, stride, 0, b"x")
         opener.open(0.0, burst_of(sealed, len(sealed)), KEEP)
         assert len(sealer._layouts) <= 4
-        assert len(opener._layouts) <= seal._LAYOUTS_KEPT
+        assert len(opener._layouts) <= opening._LAYOUTS_KEPT
 
 
 def test_slices_are_made_once_for_the_views_of_a_socket() -> None:
