@@ -12,10 +12,10 @@ import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeAlias
 
+from securecp.endpoint import Burst, Endpoint
 from securecp.events import Connected, Event
 from securecp.transport.exchange import Answered, CallFailed, Exchange
 from securecp.transport.exchange import Connected as Met
-from securecp.transport.wire import Burst, Endpoint
 
 if TYPE_CHECKING:
     from securecp.session import Session

@@ -19,13 +19,14 @@ from keys.secret import Secret
 from securecp import codec
 from securecp.cli.endpoints import split
 from securecp.cli.failures import UsageError
+from securecp.endpoint import Burst
 from securecp.errors import ProtocolError
 from securecp.transfer import messages
 from securecp.transfer.entries import DIRECTORY, FILE, Entries, Entry
 from securecp.transfer.manifest import Manifest, ManifestReader
 from securecp.transfer.receipt import Receipt
 from securecp.transport import frames
-from securecp.transport.wire import Burst, Parameters
+from securecp.transport.wire import Parameters
 from tests.transport.handshakes import ALICE, BOB, World, initiator, place
 
 

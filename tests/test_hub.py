@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
+from securecp.endpoint import Endpoint
 from securecp.events import Connected, Event, Offered
 from securecp.hub import Hub
 from securecp.transport.exchange import Answered, CallFailed
 from securecp.transport.exchange import Connected as Met
-from securecp.transport.wire import Endpoint
 
 PEER, OTHER = b"p" * 32, b"q" * 32
 HERE, THERE = Endpoint("192.0.2.1", 1), Endpoint("192.0.2.2", 2)

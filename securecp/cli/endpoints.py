@@ -6,8 +6,8 @@ import socket
 
 from securecp.cli.failures import UsageError
 from securecp.cli.text import quoted
+from securecp.endpoint import Endpoint
 from securecp.errors import NotReachedError
-from securecp.transport.wire import Endpoint
 
 DEFAULT_PORT = 4400
 

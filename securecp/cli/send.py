@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from securecp.cli.book import Book
     from securecp.cli.narrate import Narrator
     from securecp.cli.passphrase import Passphrase
+    from securecp.endpoint import Endpoint
     from securecp.events import Done
     from securecp.net.dial import SendOptions
     from securecp.net.pace import Congestion
-    from securecp.transport.wire import Endpoint
 
 
 @click.command(

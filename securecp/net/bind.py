@@ -6,9 +6,9 @@ What comes in while the rest of the program is being made ready waits in the soc
 import errno
 import os
 
+from securecp.endpoint import Endpoint
 from securecp.errors import SecurecpError
 from securecp.net.udp import UdpSocket
-from securecp.transport.wire import Endpoint
 
 _HINTS = {
     errno.EADDRINUSE: "another program has that port: choose another with --listen HOST:PORT",

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from keys.identity import Identity, PublicKey
+from securecp.endpoint import Endpoint
 from securecp.errors import NotReachedError, SourceError
 from securecp.events import Done, Event, Failed, Listening, Offered
 from securecp.net.bind import bind
@@ -22,7 +23,6 @@ from securecp.net.pace import Pace
 from securecp.net.station import Station
 from securecp.net.udp import UdpSocket
 from securecp.transport.exchange import CallFailed
-from securecp.transport.wire import Endpoint
 
 if TYPE_CHECKING:
     from securecp.disk.settle import Conflict

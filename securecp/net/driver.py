@@ -19,8 +19,8 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
+from securecp.endpoint import Burst
 from securecp.net.udp import KEPT, UdpSocket
-from securecp.transport.wire import Burst
 
 READS = 32
 WRITES = 16

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from keys.identity import Identity
+from securecp.endpoint import Endpoint
 from securecp.hub import Hub
 from securecp.net.ciphers import aes_is_fast
 from securecp.net.driver import Driver
@@ -16,7 +17,7 @@ from securecp.net.udp import UdpSocket
 from securecp.net.workshop import Workshop
 from securecp.transport.control import WINDOW
 from securecp.transport.exchange import CallFailed, Exchange
-from securecp.transport.wire import LARGEST_DATAGRAM, Endpoint, Parameters, SessionKeys
+from securecp.transport.wire import LARGEST_DATAGRAM, Parameters, SessionKeys
 
 if TYPE_CHECKING:
     from securecp.events import Event

@@ -15,7 +15,8 @@ import struct
 import sys
 from array import array
 
-from securecp.transport.wire import Burst, Endpoint, per_call
+from securecp.endpoint import Burst, Endpoint
+from securecp.transport.wire import per_call
 
 UDP_SEGMENT = 103
 UDP_GRO = 104

@@ -4,11 +4,11 @@ calling ── REPLY ──> answered ── first DATA of the peer ──> `exc
                         └── 5 s, and nothing heard ──> a successor with new keys calls as well
 """
 
+from securecp.endpoint import Endpoint
 from securecp.errors import ProtocolError
 from securecp.transport.cookie import COOKIE_LIFE, MAC_LENGTH, open_cookie
 from securecp.transport.halfopen import HALF_OPEN_LIFE
 from securecp.transport.handshake import Initiator
-from securecp.transport.wire import Endpoint
 
 # SPEC §4.8
 RETRY = (0.25, 0.5, 1.0, 2.0)

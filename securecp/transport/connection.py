@@ -11,6 +11,7 @@ only moves forward; deadlines are on the same clock.
 from collections.abc import Callable
 from typing import NamedTuple
 
+from securecp.endpoint import Burst, Endpoint
 from securecp.errors import ProtocolError
 from securecp.transport.acks import Acks
 from securecp.transport.bbr import Bbr
@@ -38,7 +39,7 @@ from securecp.transport.recovery import Recovery
 from securecp.transport.seal import Sealer
 from securecp.transport.timers import Timer, Timers
 from securecp.transport.trains import TrainPolicy
-from securecp.transport.wire import Burst, Endpoint, SessionKeys
+from securecp.transport.wire import SessionKeys
 
 __all__ = [
     "CLOSE_CANCELLED",

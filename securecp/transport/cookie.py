@@ -19,9 +19,10 @@ from struct import Struct
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
+from securecp.endpoint import Endpoint
 from securecp.errors import ProtocolError
-from securecp.transport.keypairs import Entropy
-from securecp.transport.wire import COOKIE, COOKIE_LENGTH, VERSION, Endpoint
+from securecp.noise.keypairs import Entropy
+from securecp.transport.wire import COOKIE, COOKIE_LENGTH, VERSION
 
 MAC_LENGTH = 16
 MACS_LENGTH = 2 * MAC_LENGTH

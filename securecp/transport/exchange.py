@@ -25,13 +25,14 @@ from struct import Struct
 from typing import Generic, NamedTuple, TypeVar
 
 from keys.identity import Identity, PublicKey
+from securecp.endpoint import Burst, Endpoint
 from securecp.errors import ProtocolError
+from securecp.noise.keypairs import Entropy
 from securecp.transport.calls import Call
 from securecp.transport.cookie import Gate
 from securecp.transport.fragments import numbers
 from securecp.transport.halfopen import HALF_OPEN_LIFE
 from securecp.transport.handshake import NO_SESSION, REPLY_HEAD, Initiator, check_head
-from securecp.transport.keypairs import Entropy
 from securecp.transport.reception import Reception
 from securecp.transport.wire import (
     COOKIE,
@@ -43,9 +44,7 @@ from securecp.transport.wire import (
     REPLY,
     REPLY_LENGTH,
     SMALLEST_DATAGRAM,
-    Burst,
     Channel,
-    Endpoint,
     Parameters,
     SessionKeys,
 )

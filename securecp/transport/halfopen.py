@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from itertools import takewhile
 from typing import Generic, TypeVar
 
+from securecp.endpoint import Endpoint
 from securecp.transport.handshake import Responder
-from securecp.transport.wire import Channel, Endpoint, SessionKeys
+from securecp.transport.wire import Channel, SessionKeys
 
 C = TypeVar("C", bound=Channel)
 

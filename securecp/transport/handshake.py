@@ -20,9 +20,9 @@ from struct import Struct
 
 from keys.identity import Identity
 from securecp.errors import ProtocolError
+from securecp.noise.keypairs import Entropy, Kem, KeyPair
+from securecp.noise.state import HandshakeState
 from securecp.transport.cookie import MAC_LENGTH, MACS_LENGTH, mac1_key, with_mac1, with_macs
-from securecp.transport.keypairs import Entropy, Kem, KeyPair
-from securecp.transport.noise import HandshakeState
 from securecp.transport.wire import (
     HELLO_A,
     HELLO_A_LENGTH,

@@ -8,7 +8,7 @@ spoofed addresses cannot fill it, and it is emptied every second.
 
 import ipaddress
 
-from securecp.transport.wire import Endpoint
+from securecp.endpoint import Endpoint
 
 # SPEC §4.8
 HELLOS_PER_SECOND = 100

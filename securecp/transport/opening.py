@@ -11,6 +11,7 @@ import struct
 
 from cryptography.exceptions import InvalidTag
 
+from securecp.endpoint import Burst
 from securecp.transport.fragments import Assembly, numbers
 from securecp.transport.frames import CHUNK_HEAD_LENGTH, CHUNK_MARKS
 from securecp.transport.layout import HEAD, VOLLEY, Layout
@@ -21,7 +22,6 @@ from securecp.transport.wire import (
     LARGEST_DATAGRAM,
     OVERHEAD,
     TAG_LENGTH,
-    Burst,
     SessionKeys,
 )
 

@@ -9,11 +9,12 @@ from collections.abc import Callable
 from typing import Generic, TypeVar
 
 from keys.identity import Identity
+from securecp.endpoint import Endpoint
 from securecp.errors import ProtocolError
+from securecp.noise.keypairs import Entropy
 from securecp.transport.cookie import MACS_LENGTH, Gate, Proof
 from securecp.transport.halfopen import REPLY_LIFE, HalfOpen, HalfOpenTable
 from securecp.transport.handshake import Responder, check_head
-from securecp.transport.keypairs import Entropy
 from securecp.transport.load import Load, network
 from securecp.transport.wire import (
     HELLO_A,
@@ -22,7 +23,6 @@ from securecp.transport.wire import (
     HELLO_B_LENGTH,
     REPLY_LENGTH,
     Channel,
-    Endpoint,
     Parameters,
 )
 

@@ -12,6 +12,7 @@ so that one socket serves all (SPEC §4.1).
 import struct
 from typing import NamedTuple, Protocol
 
+from securecp.endpoint import Burst
 from securecp.errors import ProtocolError
 
 VERSION = 1
@@ -43,27 +44,6 @@ BASE_DATAGRAM = 1_200
 def per_call(stride: int) -> int:
     """Datagrams of `stride` bytes that one system call sends."""
     return max(1, min(MOST_DATAGRAMS, LARGEST_DATAGRAM // stride))
-
-
-class Endpoint(NamedTuple):
-    """An IP address as text, and a port."""
-
-    address: str
-    port: int
-
-    def __str__(self) -> str:
-        host = f"[{self.address}]" if ":" in self.address else self.address
-        return f"{host}:{self.port}"
-
-
-class Burst(NamedTuple):
-    """Datagrams laid end to end, to or from one endpoint; a single datagram is a burst of one."""
-
-    endpoint: Endpoint
-    data: memoryview
-    """Valid until the next `transmit` (ours) or the next read of the socket (theirs)."""
-    stride: int
-    """Length of each datagram in bytes; the last may be shorter."""
 
 
 class Channel(Protocol):

@@ -6,8 +6,8 @@ import pytest
 
 from securecp.cli import destination, endpoints, units
 from securecp.cli.failures import UsageError
+from securecp.endpoint import Endpoint
 from securecp.errors import NotReachedError, StorageError
-from securecp.transport.wire import Endpoint
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
+from securecp.endpoint import Burst, Endpoint
 from securecp.net.udp import UdpSocket
-from securecp.transport.wire import Burst, Endpoint
 
 HERE = Endpoint("127.0.0.1", 0)
 THERE = Endpoint("127.0.0.1", 9)

@@ -8,8 +8,8 @@ import socket
 import struct
 import subprocess
 
+from securecp.endpoint import Burst, Endpoint
 from securecp.net.udp import UdpSocket
-from securecp.transport.wire import Burst, Endpoint
 
 UNREACHABLE = 3
 CODES = {"host": 1, "protocol": 2, "port": 3, "fragmentation needed": 4, "prohibited": 13}

@@ -10,10 +10,10 @@ from typing import Any, cast
 
 import pytest
 
+from securecp.endpoint import Burst
 from securecp.net import driver as module
 from securecp.net.driver import READS, SOON, STREAM, WRITES, Driver
 from securecp.net.udp import UdpSocket
-from securecp.transport.wire import Burst
 from tests.net.fakes import HERE, THERE, FakeUdp, burst_to
 
 

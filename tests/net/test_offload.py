@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
+from securecp.endpoint import Endpoint
 from securecp.net import udp as module
 from securecp.net.pace import Pace
 from securecp.net.udp import UDP_GRO, UdpSocket
-from securecp.transport.wire import LARGEST_DATAGRAM, Endpoint
+from securecp.transport.wire import LARGEST_DATAGRAM
 from tests.net.transfers import transfer
 
 LOOPBACK = Endpoint("127.0.0.1", 0)

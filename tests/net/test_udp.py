@@ -6,9 +6,10 @@ from contextlib import ExitStack
 
 import pytest
 
+from securecp.endpoint import Burst, Endpoint
 from securecp.net import udp as module
 from securecp.net.udp import BUFFER, KEPT, SHORTEST, UdpSocket
-from securecp.transport.wire import LARGEST_DATAGRAM, Burst, Endpoint
+from securecp.transport.wire import LARGEST_DATAGRAM
 from tests.net.fakes import HERE, burst_to
 
 PATIENCE = 5.0

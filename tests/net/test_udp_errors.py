@@ -6,8 +6,9 @@ from collections import deque
 
 import pytest
 
+from securecp.endpoint import Burst
 from securecp.net.udp import UdpSocket
-from securecp.transport.wire import Burst, per_call
+from securecp.transport.wire import per_call
 from tests.net.fakes import THERE, burst_to, on_fake
 
 DATA = bytes(range(250)) * 20

@@ -2,8 +2,8 @@
 
 from tests.sabotage.edit import Edit
 
-VECTORS = "tests/transport/test_noise_vectors.py"
-NOISE = "tests/transport/test_noise.py"
+VECTORS = "tests/noise/test_noise_vectors.py"
+NOISE = "tests/noise/test_noise.py"
 HANDSHAKE = "tests/transport/test_handshake.py"
 COOKIE = "tests/transport/test_cookie.py"
 FLOOD = "tests/transport/test_exchange_flood.py"
@@ -15,14 +15,14 @@ RECORDED = "tests/transport/test_handshake_vectors.py"
 EDITS = (
     Edit(
         "ciphertexts are left out of the transcript",
-        "securecp/transport/symmetric.py",
+        "securecp/noise/symmetric.py",
         "        self.mix_hash(sealed)\n",
         "",
         (VECTORS,),
     ),
     Edit(
         "the transcript leaves the prologue out",
-        "securecp/transport/noise.py",
+        "securecp/noise/state.py",
         "self._now.symmetric.mix_hash(prologue)",
         'self._now.symmetric.mix_hash(b"")',
         (
@@ -32,14 +32,14 @@ EDITS = (
     ),
     Edit(
         "the last nonce is used",
-        "securecp/transport/symmetric.py",
+        "securecp/noise/symmetric.py",
         "if self.n >= LAST_NONCE:",
         "if self.n > LAST_NONCE:",
         (f"{NOISE}::test_hs14_the_last_nonce_is_never_used",),
     ),
     Edit(
         "a bad ciphertext advances the nonce",
-        "securecp/transport/symmetric.py",
+        "securecp/noise/symmetric.py",
         '            raise ProtocolError("a handshake message is not authentic") from None',
         (
             '            self.n += 1\n            raise ProtocolError("a handshake '
@@ -49,14 +49,14 @@ EDITS = (
     ),
     Edit(
         "a failed read leaves its trace in the state",
-        "securecp/transport/noise.py",
+        "securecp/noise/state.py",
         "        state = self._now.copy()\n        rest, payload",
         "        state = self._now\n        rest, payload",
         (f"{NOISE}::test_hs11_a_failed_read_leaves_no_trace",),
     ),
     Edit(
         "ephemeral keys are not checked",
-        "securecp/transport/noise.py",
+        "securecp/noise/state.py",
         "state.re = _canonical(piece)",
         "state.re = piece",
         (
@@ -66,7 +66,7 @@ EDITS = (
     ),
     Edit(
         "static keys are not checked",
-        "securecp/transport/noise.py",
+        "securecp/noise/state.py",
         "state.rs = _canonical(symmetric.decrypt_and_hash(piece))",
         "state.rs = symmetric.decrypt_and_hash(piece)",
         (
@@ -76,28 +76,28 @@ EDITS = (
     ),
     Edit(
         "the handshake goes without ss",
-        "securecp/transport/patterns.py",
+        "securecp/noise/patterns.py",
         '"<- s ... -> e es s ss payload -> e1 <- e ee ekem1 se payload"',
         '"<- s ... -> e es s payload -> e1 <- e ee ekem1 se payload"',
         (f"{RECORDED}::test_recorded_handshake",),
     ),
     Edit(
         "the handshake goes without se, the proof of the caller",
-        "securecp/transport/patterns.py",
+        "securecp/noise/patterns.py",
         '"<- s ... -> e es s ss payload -> e1 <- e ee ekem1 se payload"',
         '"<- s ... -> e es s ss payload -> e1 <- e ee ekem1 payload"',
         (f"{RECORDED}::test_recorded_handshake",),
     ),
     Edit(
         "the handshake goes without ee, its forward secrecy",
-        "securecp/transport/patterns.py",
+        "securecp/noise/patterns.py",
         '"<- s ... -> e es s ss payload -> e1 <- e ee ekem1 se payload"',
         '"<- s ... -> e es s ss payload -> e1 <- e ekem1 se payload"',
         (f"{RECORDED}::test_recorded_handshake",),
     ),
     Edit(
         "the parameters stand before the key that authenticates them",
-        "securecp/transport/patterns.py",
+        "securecp/noise/patterns.py",
         '"<- s ... -> e es s ss payload -> e1 <- e ee ekem1 se payload"',
         '"<- s ... -> e es payload s ss -> e1 <- e ee ekem1 se payload"',
         (

@@ -14,9 +14,9 @@ from heapq import heappop, heappush
 from itertools import count
 from random import Random
 
+from securecp.endpoint import Burst, Endpoint
 from securecp.transport.congestion import Controller
 from securecp.transport.connection import Connection
-from securecp.transport.wire import Burst, Endpoint
 from tests.sim.host import coalesce
 from tests.sim.peer import LEFT, RIGHT, agreed_keys, parameters
 

@@ -3,7 +3,7 @@
 from collections import deque
 from random import Random
 
-from securecp.transport.wire import Burst, Endpoint
+from securecp.endpoint import Burst, Endpoint
 from tests.sim.host import SimulationError
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from random import Random
 from typing import TYPE_CHECKING, Protocol
 
-from securecp.transport.wire import Burst, Endpoint
+from securecp.endpoint import Burst, Endpoint
 from tests.sim.options import HostOptions
 
 if TYPE_CHECKING:

@@ -4,6 +4,7 @@ import struct
 from collections import deque
 from random import Random
 
+from securecp.endpoint import Burst, Endpoint
 from securecp.transport.frames import (
     ACK_RANGES,
     CHUNK_HEAD,
@@ -17,7 +18,7 @@ from securecp.transport.frames import (
 from securecp.transport.opening import Opener
 from securecp.transport.ranges import RangeSet
 from securecp.transport.seal import Sealer
-from securecp.transport.wire import DATA, HEADER, Burst, Endpoint, SessionKeys
+from securecp.transport.wire import DATA, HEADER, SessionKeys
 from tests.sim.host import Host
 from tests.sim.invariants import Watcher
 from tests.sim.world import World

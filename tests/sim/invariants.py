@@ -2,8 +2,9 @@
 
 from collections.abc import Callable
 
+from securecp.endpoint import Endpoint
 from securecp.transport.connection import Connection
-from securecp.transport.wire import DATA, HEADER, HEADER_LENGTH, Endpoint
+from securecp.transport.wire import DATA, HEADER, HEADER_LENGTH
 from tests.sim.host import Host, SimulationError
 
 MEMORY = 16_384

@@ -14,8 +14,9 @@ from collections.abc import Callable
 from random import Random
 from typing import Any
 
+from securecp.endpoint import Burst, Endpoint
 from securecp.transport.connection import Closed, Connection, ControlReceived, Lost
-from securecp.transport.wire import HEADER_LENGTH, Burst, Endpoint, Parameters, SessionKeys
+from securecp.transport.wire import HEADER_LENGTH, Parameters, SessionKeys
 from tests.sim.ends import Content, Sink
 from tests.sim.host import SimulationError
 

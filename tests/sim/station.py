@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from keys.identity import Identity
+from securecp.endpoint import Burst, Endpoint
 from securecp.errors import SecurecpError
 from securecp.events import Connected, Done, Event, Offered
 from securecp.hub import Hub
@@ -16,7 +17,7 @@ from securecp.sending import SendSession
 from securecp.session import Decision, Session
 from securecp.transport.connection import Connection
 from securecp.transport.exchange import CallFailed, Exchange
-from securecp.transport.wire import Burst, Endpoint, Parameters, SessionKeys
+from securecp.transport.wire import Parameters, SessionKeys
 from tests.sim.host import Host, SimulationError
 from tests.sim.options import DiskFaults
 from tests.sim.tree import MemorySource, MemoryStore, Tree

@@ -7,8 +7,8 @@ the receiver has published every file as one whole version of its source.
 from collections.abc import Callable
 
 from keys.identity import Identity
+from securecp.endpoint import Endpoint
 from securecp.transport.connection import Connection
-from securecp.transport.wire import Endpoint
 from tests.sim.direct import HOSTS, end_parameters
 from tests.sim.host import Host, SimulationError
 from tests.sim.invariants import Amplification, Bounds, FreshCounters, SizeLimit, Watcher

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from random import Random
 from typing import Protocol
 
-from securecp.transport.wire import DATA, HEADER_LENGTH, Endpoint
+from securecp.endpoint import Endpoint
+from securecp.transport.wire import DATA, HEADER_LENGTH
 from tests.sim.clock import Clock
 from tests.sim.host import Host
 from tests.sim.network import Link

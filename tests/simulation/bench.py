@@ -3,10 +3,10 @@
 from random import Random
 from typing import Any
 
+from securecp.endpoint import Burst
 from securecp.transport.connection import Closed, Connection, ConnectionEvent
 from securecp.transport.frames import Frame, Ping, parse
 from securecp.transport.opening import Opener
-from securecp.transport.wire import Burst
 from tests.sim.ends import Content
 from tests.sim.hostile import Forger
 from tests.sim.peer import LEFT, RIGHT, agreed_keys, parameters

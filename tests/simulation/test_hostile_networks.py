@@ -5,8 +5,9 @@ from typing import ClassVar
 
 import pytest
 
+from securecp.endpoint import Endpoint
 from securecp.transport.connection import CLOSE_PROTOCOL, Closed, Connection
-from securecp.transport.wire import DATA, Endpoint
+from securecp.transport.wire import DATA
 from tests.sim.direct import Direct
 from tests.sim.ends import Content
 from tests.sim.host import Host

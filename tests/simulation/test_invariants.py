@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
+from securecp.endpoint import Burst, Endpoint
 from securecp.transport import connection, content, control, flight, mtu, outgoing, ranges, seal
 from securecp.transport.acks import Acks
 from securecp.transport.connection import Connection, ControlReceived, Lost
-from securecp.transport.wire import Burst, Endpoint
 from tests.sim.direct import Direct
 from tests.sim.ends import Content, Echo, Sink
 from tests.sim.host import SimulationError

@@ -7,7 +7,7 @@ from random import Random
 
 import pytest
 
-from securecp.transport.wire import Endpoint
+from securecp.endpoint import Endpoint
 from tests.sim.ends import Echo, Script
 from tests.sim.host import coalesce
 from tests.sim.network import Link

@@ -2,13 +2,14 @@
 
 from random import Random
 
+from securecp.endpoint import Burst
 from securecp.transport.frames import (
     Close,
     Control,
     Ping,
     Window,
 )
-from securecp.transport.wire import DATA, HEADER, Burst
+from securecp.transport.wire import DATA, HEADER
 from tests.sim.peer import RIGHT
 from tests.simulation.bench import Bench, accepted
 

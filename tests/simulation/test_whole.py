@@ -5,8 +5,9 @@ from dataclasses import replace
 
 import pytest
 
+from securecp.endpoint import Burst
 from securecp.events import Done
-from securecp.transport.wire import REPLY, Burst
+from securecp.transport.wire import REPLY
 from tests.sim.host import SimulationError
 from tests.sim.hostile import Editor, Replayer
 from tests.sim.options import DiskFaults, LinkOptions, Options, swarm

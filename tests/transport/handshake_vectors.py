@@ -11,9 +11,10 @@ from typing import Any
 
 from keys.identity import Identity
 from keys.secret import Secret
+from securecp.endpoint import Endpoint
 from securecp.transport.cookie import Gate, open_cookie
 from securecp.transport.handshake import PROTOCOL, Initiator, Responder
-from securecp.transport.wire import Endpoint, Parameters
+from securecp.transport.wire import Parameters
 from tests.transport.mlkem_reference import SeededKem
 
 FILE = Path(__file__).parents[1] / "vectors" / "handshake.json"

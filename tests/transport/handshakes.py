@@ -14,18 +14,11 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
 from keys.identity import Identity
+from securecp.endpoint import Burst, Endpoint
 from securecp.transport.cookie import MAC_LENGTH, mac1_key, with_mac1
 from securecp.transport.exchange import Answered, CallFailed, Connected, Exchange
 from securecp.transport.handshake import Initiator, Responder
-from securecp.transport.wire import (
-    DATA,
-    HEADER,
-    HEADER_LENGTH,
-    Burst,
-    Endpoint,
-    Parameters,
-    SessionKeys,
-)
+from securecp.transport.wire import DATA, HEADER, HEADER_LENGTH, Parameters, SessionKeys
 
 PARAMETERS = Parameters(True, 1452, 1 << 20, 1 << 24)
 OTHER_PARAMETERS = Parameters(False, 65_507, 1 << 16, 1 << 22)

@@ -7,7 +7,7 @@ not constant-time. Algorithm numbers are those of FIPS 203.
 from collections.abc import Callable
 from hashlib import sha3_256, sha3_512, shake_128, shake_256
 
-from securecp.transport.keypairs import MlKem768
+from securecp.noise.keypairs import MlKem768
 
 Q = 3329
 Poly = list[int]

@@ -5,8 +5,8 @@ from heapq import heappop, heappush
 from random import Random
 from typing import Any
 
+from securecp.endpoint import Burst
 from securecp.transport.connection import Connection, ConnectionEvent
-from securecp.transport.wire import Burst
 from tests.sim.peer import LEFT, RIGHT, agreed_keys, parameters
 
 Judge = Callable[["Way", bytes], bool]

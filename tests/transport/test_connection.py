@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from securecp import codec
+from securecp.endpoint import Burst
 from securecp.transport.connection import (
     CLOSE_CANCELLED,
     CLOSE_FAILED,
@@ -32,7 +33,7 @@ from securecp.transport.frames import (
 )
 from securecp.transport.outgoing import KEEPALIVE
 from securecp.transport.timers import Timer
-from securecp.transport.wire import BASE_DATAGRAM, HEADER, Burst
+from securecp.transport.wire import BASE_DATAGRAM, HEADER
 from tests.sim.peer import LEFT, RIGHT
 from tests.simulation.bench import Bench
 from tests.transport.rig import Pair, Way

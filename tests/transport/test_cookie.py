@@ -2,6 +2,7 @@
 
 import pytest
 
+from securecp.endpoint import Endpoint
 from securecp.errors import ProtocolError
 from securecp.transport.cookie import (
     COOKIE_LIFE,
@@ -19,7 +20,7 @@ from securecp.transport.load import (
     Load,
     network,
 )
-from securecp.transport.wire import COOKIE_LENGTH, HELLO_B_LENGTH, Endpoint
+from securecp.transport.wire import COOKIE_LENGTH, HELLO_B_LENGTH
 from tests.transport.handshakes import BOB, EVE, initiator, place, public, seeded
 
 BODY = bytes(range(176))

@@ -5,12 +5,13 @@ from typing import Any
 
 import pytest
 
+from securecp.endpoint import Burst
 from securecp.errors import ProtocolError
 from securecp.transport.connection import CLOSE_PROTOCOL, Connection
 from securecp.transport.frames import Close, Padding, encode, parse
 from securecp.transport.opening import Opener
 from securecp.transport.seal import Sealer
-from securecp.transport.wire import Burst, SessionKeys
+from securecp.transport.wire import SessionKeys
 from tests.sim.peer import LEFT, agreed_keys, parameters
 from tests.transport.data_vectors import CIPHERS, FILE, INDEX, make
 

@@ -2,8 +2,9 @@
 
 import tracemalloc
 
+from securecp.endpoint import Burst, Endpoint
 from securecp.transport.connection import Connection
-from securecp.transport.wire import Burst, Endpoint, Parameters, SessionKeys
+from securecp.transport.wire import Parameters, SessionKeys
 
 ENDPOINT = Endpoint("192.0.2.1", 4400)
 WINDOW = 1 << 20

@@ -4,8 +4,9 @@ from collections.abc import Callable
 
 import pytest
 
+from securecp.endpoint import Burst
 from securecp.transport.exchange import Exchange
-from securecp.transport.wire import DATA, HELLO_A, HELLO_B, REPLY, Burst, SessionKeys
+from securecp.transport.wire import DATA, HELLO_A, HELLO_B, REPLY, SessionKeys
 from tests.transport.handshakes import (
     ALICE,
     BOB,

@@ -5,18 +5,12 @@ from collections.abc import Callable, Iterable, Iterator
 from unittest import mock
 
 from keys.identity import Identity
+from securecp.endpoint import Burst
 from securecp.transport.halfopen import (
     HALF_OPEN_LIFE,
     REPLY_LIFE,
 )
-from securecp.transport.wire import (
-    DATA,
-    HELLO_A,
-    HELLO_B,
-    REPLY,
-    Burst,
-    SessionKeys,
-)
+from securecp.transport.wire import DATA, HELLO_A, HELLO_B, REPLY, SessionKeys
 from tests.transport.handshakes import (
     ALICE,
     BOB,

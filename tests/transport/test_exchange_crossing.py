@@ -8,8 +8,8 @@ from functools import cache
 from unittest import mock
 
 from keys.identity import Identity
-from securecp.transport import noise
-from securecp.transport.keypairs import Entropy, KeyPair, MlKem768
+from securecp.noise import state as noise
+from securecp.noise.keypairs import Entropy, KeyPair, MlKem768
 from securecp.transport.wire import DATA
 from tests.transport.handshakes import (
     ALICE,

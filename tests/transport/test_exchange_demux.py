@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Callable
 
+from securecp.endpoint import Burst
 from securecp.transport.wire import (
     COOKIE,
     DATA,
@@ -12,7 +13,6 @@ from securecp.transport.wire import (
     HELLO_B,
     REPLY,
     SMALLEST_DATAGRAM,
-    Burst,
 )
 from tests.transport.handshakes import (
     ALICE,

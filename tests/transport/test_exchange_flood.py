@@ -4,6 +4,7 @@ from unittest import mock
 
 import pytest
 
+from securecp.endpoint import Endpoint
 from securecp.transport import reception
 from securecp.transport.calls import Call
 from securecp.transport.cookie import COOKIE_LIFE, Gate, mac1_key, open_cookie, with_macs
@@ -16,12 +17,7 @@ from securecp.transport.halfopen import (
 )
 from securecp.transport.handshake import Responder
 from securecp.transport.load import HELLOS_PER_SECOND, TRIES_PER_SECOND
-from securecp.transport.wire import (
-    COOKIE,
-    HELLO_A,
-    REPLY,
-    Endpoint,
-)
+from securecp.transport.wire import COOKIE, HELLO_A, REPLY
 from tests.transport.handshakes import (
     ALICE,
     BOB,

@@ -14,13 +14,14 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 import securecp.transport
 from keys.identity import Identity
+from securecp.endpoint import Burst
 from securecp.errors import ProtocolError
+from securecp.noise.keypairs import KeyPair, MlKem768
+from securecp.noise.patterns import parse_name
+from securecp.noise.state import HandshakeState
+from securecp.noise.symmetric import SymmetricState
 from securecp.transport.handshake import PROLOGUE, PROTOCOL, Initiator, Responder
-from securecp.transport.keypairs import KeyPair, MlKem768
-from securecp.transport.noise import HandshakeState
-from securecp.transport.patterns import parse_name
-from securecp.transport.symmetric import SymmetricState
-from securecp.transport.wire import Burst, Parameters
+from securecp.transport.wire import Parameters
 from tests.transport.handshakes import (
     ALICE,
     BOB,
@@ -362,7 +363,8 @@ import os
 from keys.identity import Identity
 from securecp.transport.exchange import Exchange
 from securecp.transport.handshake import Initiator, Responder
-from securecp.transport.wire import Burst, Endpoint, Parameters
+from securecp.endpoint import Burst, Endpoint
+from securecp.transport.wire import Parameters
 
 parameters = Parameters(True, 1452, 1 << 20, 1 << 24)
 ours, theirs = Identity.generate(os.urandom), Identity.generate(os.urandom)

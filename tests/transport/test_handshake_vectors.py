@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from securecp.transport.keypairs import MlKem768
+from securecp.noise.keypairs import MlKem768
 from securecp.transport.wire import HELLO_A_LENGTH, HELLO_B_LENGTH, REPLY_LENGTH
 from tests.transport.handshake_vectors import CASES, FILE, make
 from tests.transport.handshakes import seeded

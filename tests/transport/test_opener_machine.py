@@ -13,13 +13,14 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
+from securecp.endpoint import Burst
 from securecp.transport.fragments import WHOLES, whole_length
 from securecp.transport.frames import CHUNK_HEAD_LENGTH
 from securecp.transport.layout import CHUNK_OVERHEAD, VOLLEY
 from securecp.transport.opening import EARLIEST_PHASE_SECONDS, Opened, Opener
 from securecp.transport.ratchet import Aead, Ratchet
 from securecp.transport.seal import PHASE_SECONDS, Sealer
-from securecp.transport.wire import HEADER_LENGTH, LARGEST_DATAGRAM, OVERHEAD, Burst
+from securecp.transport.wire import HEADER_LENGTH, LARGEST_DATAGRAM, OVERHEAD
 from tests.sim.peer import RIGHT, agreed_keys, parameters
 from tests.transport.test_fragments import train
 from tests.transport.test_seal import KEEP, PING, content_burst, flat

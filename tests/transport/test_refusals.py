@@ -3,12 +3,13 @@
 import pytest
 
 from securecp import codec
+from securecp.endpoint import Burst
 from securecp.errors import ProtocolError
 from securecp.transport import frames
 from securecp.transport.connection import IDLE_TIMEOUT, Lost
 from securecp.transport.frames import ACK_RANGES, Ping
 from securecp.transport.opening import Opener
-from securecp.transport.wire import DATA, HEADER, REPLY, Burst
+from securecp.transport.wire import DATA, HEADER, REPLY
 from tests.sim.peer import RIGHT, agreed_keys, parameters
 from tests.simulation.bench import Bench
 from tests.transport.handshakes import ALICE, BOB, Flight, World

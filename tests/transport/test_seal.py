@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from securecp.endpoint import Burst
 from securecp.transport import opening
 from securecp.transport.frames import COUNTER_LIMIT
 from securecp.transport.layout import CHUNK_OVERHEAD, VOLLEY
@@ -26,7 +27,6 @@ from securecp.transport.wire import (
     MOST_DATAGRAMS,
     OVERHEAD,
     TAG_LENGTH,
-    Burst,
     per_call,
 )
 from tests.sim.peer import RIGHT, agreed_keys, parameters

@@ -5,10 +5,11 @@ from random import Random
 
 import pytest
 
+from securecp.endpoint import Burst
 from securecp.transport.connection import Connection
 from securecp.transport.fragments import whole_length
 from securecp.transport.seal import Sealer
-from securecp.transport.wire import DATA, HEADER, HEADER_LENGTH, Burst, per_call
+from securecp.transport.wire import DATA, HEADER, HEADER_LENGTH, per_call
 from tests.sim.peer import LEFT, agreed_keys, parameters
 from tests.transport.rig import Pair, Way
 

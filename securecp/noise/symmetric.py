@@ -1,7 +1,7 @@
 """CipherState and SymmetricState of the Noise Protocol Framework, revision 34, §5.1 and §5.2.
 
 Names are those of the specification: k and n a cipher's key and nonce, ck the chaining key, h the
-transcript hash. What the tokens of a pattern do to them is in `noise.py`.
+transcript hash. What the tokens of a pattern do to them is in `state.py`.
 """
 
 import copy
@@ -13,7 +13,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
 
 from securecp.errors import ProtocolError
-from securecp.transport.patterns import Suite
+from securecp.noise.patterns import Suite
 
 TAGLEN = 16
 LAST_NONCE = 2**64 - 1

@@ -16,9 +16,9 @@ from typing import TypeVar
 from keys.errors import KeysError
 from keys.identity import check_public
 from securecp.errors import ProtocolError
-from securecp.transport.keypairs import Entropy, Kem, KeyPair, MlKem768
-from securecp.transport.patterns import parse_name
-from securecp.transport.symmetric import TAGLEN, SymmetricState
+from securecp.noise.keypairs import Entropy, Kem, KeyPair, MlKem768
+from securecp.noise.patterns import parse_name
+from securecp.noise.symmetric import TAGLEN, SymmetricState
 
 DHLEN = 32
 LARGEST_MESSAGE = 65_535

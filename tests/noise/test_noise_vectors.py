@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from securecp.transport.keypairs import KeyPair
-from securecp.transport.noise import HandshakeState
-from securecp.transport.patterns import PATTERNS
-from securecp.transport.symmetric import CipherState
+from securecp.noise.keypairs import KeyPair
+from securecp.noise.patterns import PATTERNS
+from securecp.noise.state import HandshakeState
+from securecp.noise.symmetric import CipherState
 
 FILE = Path(__file__).parents[1] / "vectors" / "noise-cacophony.json"
 VECTORS: list[dict[str, Any]] = json.loads(FILE.read_text())["vectors"]

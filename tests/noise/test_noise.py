@@ -5,11 +5,11 @@ import itertools
 import pytest
 
 from securecp.errors import ProtocolError
+from securecp.noise.keypairs import KeyPair
+from securecp.noise.patterns import PATTERNS, parse_name
+from securecp.noise.state import HandshakeState
+from securecp.noise.symmetric import LAST_NONCE, CipherState, NonceExhaustedError
 from securecp.transport.handshake import PROTOCOL
-from securecp.transport.keypairs import KeyPair
-from securecp.transport.noise import HandshakeState
-from securecp.transport.patterns import PATTERNS, parse_name
-from securecp.transport.symmetric import LAST_NONCE, CipherState, NonceExhaustedError
 from tests.transport.handshakes import seeded
 
 IK = "Noise_IK_25519_ChaChaPoly_SHA256"

@@ -1,0 +1,1 @@
+"""The Noise Protocol Framework: handshakes from pattern tables; no I/O (SPEC §4)."""

@@ -1,0 +1,1 @@
+"""What `securecp serve` runs: rendezvous, STUN and relay (SPEC §13)."""

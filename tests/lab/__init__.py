@@ -1,0 +1,1 @@
+"""A NAT laboratory in network namespaces."""
