@@ -157,7 +157,7 @@ class UdpSocket:
         return self._send_singly(burst)
 
     def _send_segmented(self, burst: Burst) -> Burst | None:
-        data, stride, endpoint = burst.data, burst.stride, burst.endpoint
+        data, stride, endpoint = burst.data, burst.stride, burst.endpoint[:2]
         segment = [(socket.IPPROTO_UDP, UDP_SEGMENT, _SEGMENT.pack(stride))]
         size = per_call(stride) * stride
         for at in range(0, len(data), size):
@@ -183,7 +183,7 @@ class UdpSocket:
         data, stride = burst.data, burst.stride
         for at in range(0, len(data), stride):
             try:
-                self._socket.sendto(data[at : at + stride], burst.endpoint)
+                self._socket.sendto(data[at : at + stride], burst.endpoint[:2])
             except OSError as error:
                 if error.errno in _FULL:
                     return burst._replace(data=data[at:])
