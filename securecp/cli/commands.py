@@ -15,6 +15,9 @@ _COMMANDS = {
     "contacts": ("contacts:contacts", "Whom I know: add, list, verify, block …"),
     "send": ("send:send", "Send files to a contact."),
     "receive": ("receive:receive", "Wait for files from contacts."),
+    "config": ("config:config", "Settings: servers, folder, limit …"),
+    "doctor": ("doctor:doctor", "What stands between me and others, and what to change."),
+    "serve": ("serve:serve", "Help others meet: rendezvous and relay server."),
     "demo": ("demo:demo", "See a real transfer on this machine."),
 }
 

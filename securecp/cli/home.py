@@ -5,6 +5,7 @@
 
     identity.key  identity.pub      settings, private (0700)
     contacts.toml
+    config.toml
     receipts/                       state: what peers signed for
     received/                       the default destination; `securecp` in the downloads folder
                                     when no home was given
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from keys.identity import Identity, PublicKey
     from keys.secret import Secret
     from securecp.cli.passphrase import Passphrase
+    from securecp.cli.settings import Settings
 
 VARIABLE = "SECURECP_HOME"
 
@@ -50,6 +52,11 @@ class Home:
     def contacts_file(self) -> Path:
         """Whom we know."""
         return self.settings / "contacts.toml"
+
+    @property
+    def config_file(self) -> Path:
+        """What holds unless the command line says otherwise."""
+        return self.settings / "config.toml"
 
     @property
     def receipts(self) -> Path:
@@ -81,6 +88,12 @@ class Home:
         if not self.key_file.exists():
             return None
         return self.public(Passphrase())
+
+    def config(self) -> "Settings":
+        """What the settings file says; without one, the defaults."""
+        from securecp.cli.configfile import ConfigFile
+
+        return ConfigFile(self.config_file).load()
 
     def create(self, identity: "Identity", passphrase: "Secret | None", *, force: bool) -> None:
         """Write the key file, then the public key beside it."""
