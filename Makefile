@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test sim bench bench-wan report sabotage format lock clean
+.PHONY: help demo test sim bench bench-wan lab report sabotage format lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1|/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-16s %s\n", $$1, $$2 }'
@@ -37,6 +37,9 @@ bench: $(READY) ## whole transfers over loopback and veth beside scp, rsync and 
 
 bench-wan: $(READY) ## the same over emulated links with delay and loss; needs root
 	@$(BIN)/python -m tests.bench --wan $(ARGS)
+
+lab: $(READY) ## transfers between homes behind all kinds of routers, 20 runs each; needs root
+	@$(BIN)/python -m tests.lab matrix --runs 20 $(ARGS)
 
 report: $(READY) ## docs/performance.md and its pictures from what was measured
 	@$(BIN)/python -m tests.bench.report $(ARGS)

@@ -57,10 +57,17 @@ def run(
     )
 
 
-def keygen(home: Path) -> str:
-    """A new identity without passphrase; its public key."""
+def keygen(home: Path, *, lan: bool = False) -> str:
+    """A new identity without passphrase; its public key.
+
+    What is tested on this machine says nothing to its network: only laboratories have `lan`.
+    """
     done = call("keygen", "--no-passphrase", home=home)
     assert done.returncode == 0, done.stderr
+    if not lan:
+        settings = home / "config.toml"
+        settings.write_text("lan = false\n")
+        settings.chmod(0o600)
     return done.stdout.strip()
 
 
