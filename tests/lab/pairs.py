@@ -18,6 +18,7 @@ from tests.cli.program import keygen, meet
 from tests.lab.matrix import Cell, Ground, build
 from tests.lab.namespaces import label
 from tests.lab.programs import Event, Program, settings_of
+from tests.lab.services import Proxy
 from tests.lab.topology import SRV, SRV6, SRV_TOO, Lab
 
 PORT = 4480
@@ -66,7 +67,7 @@ def _attempt(cell: Cell, options: Options, swapped: bool) -> Outcome:
     conditions = (options.delay, options.jitter, options.loss, options.rate)
     with Lab(*conditions) as lab:
         ground = build(lab, cell)
-        _acquaint(lab)
+        acquaint(lab)
         with _served(lab, ground) as server:
             content = lab.home(sending) / "content"
             content.write_bytes(os.urandom(options.size or SIZES.get(cell.expected, USUAL)))
@@ -155,7 +156,7 @@ def _people() -> dict[str, Path]:
 _kept: "list[tempfile.TemporaryDirectory[str]]" = []
 
 
-def _acquaint(lab: Lab) -> None:
+def acquaint(lab: Lab) -> None:
     for node, where in _people().items():
         theirs = settings_of(lab, node)
         theirs.mkdir(mode=0o700)
@@ -172,17 +173,24 @@ def _served(lab: Lab, ground: Ground) -> Iterator[Program | None]:
     if not ground.server:
         yield None
         return
+    with served(lab, "ab", ground.tls) as server:
+        yield server
+
+
+@contextmanager
+def served(lab: Lab, nodes: str, tls: Proxy | None = None) -> Iterator[Program]:
+    """A server, and the settings of these nodes name it."""
     listen = [f"{SRV}:{PORT}", f"[{SRV6}]:{PORT}"]
     proxied = []
-    if ground.tls:
+    if tls:
         listen.append(f"127.0.0.1:{PORT}")
         proxied = ["--proxy", "127.0.0.1"]
     places = [word for place in listen for word in ("--listen", place)]
     with Program(lab, "srv", "serve", *places, "--second-address", SRV_TOO, *proxied) as server:
         url = str(server.until("serving", STARTING).event["url"])
         key = url.partition("#")[2]
-        where = ground.tls.url if ground.tls else f"ws://{SRV}:{PORT}"
-        for node in "ab":
+        where = tls.url if tls else f"ws://{SRV}:{PORT}"
+        for node in nodes:
             config = settings_of(lab, node) / "config.toml"
             config.write_text(f'servers = ["{where}#{key}"]\n')
             config.chmod(0o600)
