@@ -9,12 +9,57 @@ class Listening(NamedTuple):
     endpoint: str
 
 
+class Reaching(NamedTuple):
+    """We look for the peer, or (`peer` empty) wait to be found: by so many servers, and the LAN."""
+
+    peer: bytes
+    servers: int
+    lan: bool
+
+
+class ServerState(NamedTuple):
+    """A server can be reached, or cannot, for this reason."""
+
+    server: str
+    up: bool
+    reason: str = ""
+
+
+class Reached(NamedTuple):
+    """A way to the peer was found `seconds` after we began: the first, or the first direct one."""
+
+    peer: bytes
+    path: str
+    endpoint: str
+    seconds: float
+
+
 class Connected(NamedTuple):
     """The peer (32-byte public key) has proved itself; `path` says how it is reached."""
 
     peer: bytes
     path: str
     endpoint: str
+
+
+class PathChanged(NamedTuple):
+    """The session goes on by another path."""
+
+    peer: bytes
+    path: str
+    endpoint: str
+
+
+class Silent(NamedTuple):
+    """The peer does not answer any more; we wait, and try other paths."""
+
+    peer: bytes
+
+
+class Back(NamedTuple):
+    """It does again."""
+
+    peer: bytes
 
 
 class Offered(NamedTuple):
@@ -60,4 +105,17 @@ class Failed(NamedTuple):
     hint: str = ""
 
 
-Event = Listening | Connected | Offered | Progress | Done | Failed
+Event = (
+    Listening
+    | Reaching
+    | ServerState
+    | Reached
+    | Connected
+    | PathChanged
+    | Silent
+    | Back
+    | Offered
+    | Progress
+    | Done
+    | Failed
+)

@@ -6,6 +6,8 @@ sessions report comes out of `on_event` with the session it concerns.
     Answered ─> meet, an early session: its first words leave with our first DATA, it tells nothing
     Connected ─> meet, unless that session is there; early ones with the same peer go
     CallFailed ─> early ones of that call go
+
+With `paths`, each connection is told which way to take; without, it stays where it was made.
 """
 
 import math
@@ -13,13 +15,16 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeAlias
 
 from securecp.endpoint import Burst, Endpoint
-from securecp.events import Connected, Event
+from securecp.events import Back, Connected, Event, PathChanged, Silent
+from securecp.transport.connection import Heard, Moved, Quiet
 from securecp.transport.exchange import Answered, CallFailed, Exchange
 from securecp.transport.exchange import Connected as Met
 
 if TYPE_CHECKING:
+    from securecp.reaching import Paths
     from securecp.session import Session
     from securecp.transport.connection import Connection
+    from securecp.transport.wire import SessionKeys
 
 Meet: TypeAlias = "Callable[[Connection, float], Session | None]"
 PATIENCE_SHARE = 1 / 16
@@ -42,13 +47,18 @@ class Hub:
         on_call_failed: Callable[[CallFailed], None] = lambda _: None,
     ) -> None:
         self._exchange = exchange
+        self._paths: Paths | None = None
         self._meet = meet
         self._on_event = on_event
         self._on_over = on_over
         self._on_call_failed = on_call_failed
         self.sessions: list[Session] = []
-        self._early: list[Session] = []
-        """Those of them whose peer has yet to be heard."""
+        self._early: dict[Session, Endpoint] = {}
+        """Those of them whose peer has yet to be heard, and where it was called."""
+
+    def place(self, paths: "Paths") -> None:
+        """Have every connection take the way that these say."""
+        self._paths = paths
 
     def receive(self, now: float, *bursts: Burst) -> None:
         """Bursts from the socket."""
@@ -68,6 +78,8 @@ class Hub:
             return -math.inf  # its last word has left: `advance` has its end to tell
         times = [session.deadline() for session in self.sessions]
         times.append(self._exchange.deadline())
+        if self._paths is not None:
+            times.append(self._paths.deadline())
         return min((time for time in times if time is not None), default=None)
 
     def patience(self) -> float:
@@ -78,13 +90,16 @@ class Hub:
 
     def advance(self, now: float) -> None:
         """Meet who has come, let every session work, and tell what they report."""
+        if self._paths is not None:
+            self._paths.advance(now)
         for event in self._exchange.events():
             match event:
                 case Answered():
                     session = self._meet(event.channel, now)
                     if session is not None:
                         self.sessions.append(session)
-                        self._early.append(session)
+                        self._early[session] = event.endpoint
+                        self._place(now, session, event.keys, event.endpoint)
                 case Met():
                     self._connected(event, now)
                 case CallFailed():
@@ -92,37 +107,70 @@ class Hub:
                     self._on_call_failed(event)
         for session in list(self.sessions):
             session.advance(now)
+            self._mind_path(now, session)
             if session not in self._early:
-                self._tell(session)
+                self._tell(now, session)
             elif session.over:  # its connection has waited in vain; the call goes on
                 self._forget(session)
 
     def _connected(self, event: "Met[Connection]", now: float) -> None:
         found = [session for session in self._early if session.connection is event.channel]
-        self._early = [session for session in self._early if session not in found]
+        for early in found:
+            del self._early[early]
         self._forget_early(event.keys.peer)
         session = found[0] if found else self._meet(event.channel, now)
         if session is None:
             return
         if not found:
             self.sessions.append(session)
-        self._on_event(session, Connected(event.keys.peer, PATH, str(event.endpoint)))
+        self._place(now, session, event.keys, event.endpoint)
+        endpoint = session.connection.endpoint
+        self._on_event(session, Connected(event.keys.peer, self._kind(session), str(endpoint)))
+
+    # paths
+
+    def _place(
+        self, now: float, session: "Session", keys: "SessionKeys", endpoint: Endpoint
+    ) -> None:
+        if self._paths is not None:
+            self._paths.connected(now, session.connection, keys, endpoint)
+
+    def _kind(self, session: "Session") -> str:
+        return PATH if self._paths is None else self._paths.kind(session.connection)
+
+    def _mind_path(self, now: float, session: "Session") -> None:
+        """Pass on what the connection says of its path, to who chooses paths and to the person."""
+        told, session.network = session.network, []
+        for event in told:
+            if self._paths is not None:
+                self._paths.network(now, session.connection, event)
+            if session in self._early:
+                continue
+            match event:
+                case Moved():
+                    kind, endpoint = self._kind(session), str(event.endpoint)
+                    self._on_event(session, PathChanged(session.peer, kind, endpoint))
+                case Quiet():
+                    self._on_event(session, Silent(session.peer))
+                case Heard():
+                    self._on_event(session, Back(session.peer))
 
     def _forget_early(self, peer: bytes, endpoint: Endpoint | None = None) -> None:
         """Another session with the peer has taken their place, or nobody has answered."""
-        for session in list(self._early):
-            connection = session.connection
-            if connection.peer == peer and endpoint in (None, connection.endpoint):
+        for session, called in list(self._early.items()):
+            if session.connection.peer == peer and endpoint in (None, called):
                 self._forget(session)
 
     def _forget(self, session: "Session") -> None:
         session.drop()
-        self._early.remove(session)
+        del self._early[session]
         self.sessions.remove(session)
 
-    def _tell(self, session: "Session") -> None:
+    def _tell(self, now: float, session: "Session") -> None:
         for told in session.events():
             self._on_event(session, told)
         if session.over:
             self.sessions.remove(session)
+            if self._paths is not None:
+                self._paths.closed(now, session.connection)
             self._on_over(session)

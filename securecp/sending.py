@@ -25,6 +25,8 @@ from securecp.transport.connection import Connection
 
 REASON_OTHER_SIZE = "it changed while it was sent"
 DIGEST_BYTES = 8 << 20
+SMALL = 256 << 10
+"""Bytes of content that wait for no better path."""
 DIGEST_CHUNKS = 64
 """Chunks of one job in the workshop, so that results come back little by little."""
 
@@ -103,6 +105,8 @@ class SendSession(Session):
         if not self._started:
             self._started = True
             self.started_at = self._now
+            if self.party.manifest.size <= SMALL:
+                self.connection.hold = False
         self.connection.send_content(effect.start, effect.end)
 
     def _digest(self, effect: DigestChunks) -> None:

@@ -65,6 +65,8 @@ class Session:
         self.started_at = now
         """When content could first move, once that is so."""
         self._workshop = workshop
+        self.network: list[transport.Moved | transport.Quiet | transport.Heard] = []
+        """What the connection has told of its path, for whoever chooses paths."""
         self._events: list[Event] = []
         self._now = now
         self._progress_at = now
@@ -149,6 +151,8 @@ class Session:
                 if not self.over:
                     self.party.control(event.data)
                     self._work()
+            case transport.Moved() | transport.Quiet() | transport.Heard():
+                self.network.append(event)
             case transport.Lost():
                 self._gone(InterruptedTransferError("the peer has gone silent"))
             case transport.Closed():

@@ -32,6 +32,7 @@ class Meeting:
         self.connection = connection
         self.over = self.dropped = False
         self.turns = 0
+        self.network: list[Any] = []
         self._events: list[Event] = [Offered(connection.peer, 1, 1, (b"name",))]
 
     def advance(self, _now: float) -> None:

@@ -11,6 +11,8 @@ from pathlib import Path
 import grimp
 import pytest
 
+from tests.lab.faults import FAULTS
+
 ROOT = Path(__file__).parent.parent
 COMMAND = Path(sys.executable).with_name("securecp")
 THIS = Path(__file__).relative_to(ROOT)
@@ -21,13 +23,16 @@ TOP_LEVEL = {
 
 # The attacks that this release answers. Each has a row in SECURITY.md, with tests or with a reason.
 CLAIMED = {
-    "DG": {*range(1, 15), 16, 17},
-    "HS": {*range(1, 15), *range(16, 21)},
-    "TR": {*range(1, 12), *range(15, 19), 20, 22, 23},
+    "DG": {*range(1, 18)},
+    "HS": {*range(1, 21)},
+    "TR": {*range(1, 24)},
     "MF": {*range(1, 7), 12, 14, 15, 17, 19},
     "FS": {*range(1, 6), 9, 13, 14},
-    "CL": {1, 2, 7, 12, 13},
+    "CL": {1, 2, 6, 7, 12, 13, 14},
     "KC": {1, 2, 4, 6, 8},
+    "RV": {*range(1, 12), 14, 15},
+    "RL": {*range(1, 12)},
+    "F": {6, 7, 11, *range(20, 26), 29, *range(33, 37)},
 }
 IDS = [f"{area}-{number:02}" for area, numbers in CLAIMED.items() for number in sorted(numbers)]
 
@@ -57,7 +62,8 @@ def named_tests() -> dict[str, Path]:
     found: dict[str, Path] = {}
     for path in sorted((ROOT / "tests").rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_bytes())):
-            if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
+            function = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+            if function and node.name.startswith("test_"):
                 found[node.name] = path.relative_to(ROOT)
             if isinstance(
                 node, ast.ClassDef | ast.Assign
@@ -74,7 +80,13 @@ def named_tests() -> dict[str, Path]:
 def security_rows() -> dict[str, str]:
     """The rows of SECURITY.md's table by id: `| DG-01 | … |`."""
     text = (ROOT / "SECURITY.md").read_text()
-    return dict(re.findall(r"^\|\s*([A-Z]{2}-\d\d)\s*\|(.*)\|\s*$", text, re.MULTILINE))
+    return dict(re.findall(r"^\|\s*([A-Z]{1,2}-\d\d)\s*\|(.*)\|\s*$", text, re.MULTILINE))
+
+
+def spec_sections() -> set[str]:
+    """The numbers of SPEC.md's headings: 4, 4.1, 4.2, …."""
+    text = (ROOT / "SPEC.md").read_text()
+    return set(re.findall(r"^#{2,3} (\d+(?:\.\d+)?) ", text, re.MULTILINE))
 
 
 def test_the_top_level_holds_only_what_a_reader_expects() -> None:
@@ -120,21 +132,46 @@ def test_sc02_everything_that_is_installed_is_locked_by_hash() -> None:
 def test_every_claimed_attack_has_its_test_or_a_reason(identifier: str) -> None:
     row = security_rows().get(identifier, "")
     assert row, f"SECURITY.md has no row for {identifier}"
-    named = re.findall(r"`(?:[\w./]+::)?([Tt]est\w+)`", row)
+    named = re.findall(r"`(?:[\w./]+::)?([Tt]est\w+)(?:\[[\w-]+\])?`", row)
     if not named:
         reason = re.search(r"not yet[:,]? *(.{12,})", row, re.IGNORECASE)
         assert reason, f"{identifier} has neither a test nor 'not yet' with the reason"
         return
     assert not set(named) - set(named_tests()), f"SECURITY.md names tests that are not there: {row}"
     short = identifier.replace("-", "").lower()
-    assert any(short in name.lower().replace("_", "") for name in named), f"no test bears {short}"
+    bearing = re.findall(r"`([Tt]est[\w\[\]-]+)`", row)  # a case of a test bears it in brackets
+    assert any(short in name.lower().replace("_", "") for name in bearing), f"no test bears {short}"
 
 
 def test_security_names_only_tests_that_exist() -> None:
     text = (ROOT / "SECURITY.md").read_text()
-    named = set(re.findall(r"`(?:[\w./]+::)?(test_\w+)`", text))
+    named = set(re.findall(r"`(?:[\w./]+::)?(test_\w+)(?:\[[\w-]+\])?`", text))
     assert named, "SECURITY.md names no test"
     assert named <= set(named_tests())
+    cases = set(re.findall(r"`test_a_transfer_goes_on\[(\w+)-([\w-]+)\]`", text))
+    assert cases, "SECURITY.md names no case of the laboratory"
+    short = [fault for fault in FAULTS.values() if fault.short]
+    first = {fault.name: fault.ids.split(",")[0].replace("-", "").lower() for fault in short}
+    assert cases <= {(identifier, name) for name, identifier in first.items()}
+
+
+def test_sections_of_the_specification_are_there() -> None:
+    known = spec_sections()
+    assert {"4.1", "10.10", "13"} <= known
+    ours = re.compile(r"SPEC((?:[\s,#*]*(?:and|to)?[\s,#*]*§\d+(?:\.\d+)?)+)|\((§1[1-9][^)\n]*)\)")
+    # Sections of other documents stand behind their names.
+    other = re.compile(r"(?:RFC \d+|FIPS 203|Noise|draft-[\w-]+|there) §[\d.]+(?: and §[\d.]+)?")
+    wrong = []
+    for path in tracked():
+        text = (ROOT / path).read_text()
+        if path == Path("SPEC.md"):
+            places = [other.sub("", text)]
+        else:
+            places = ["".join(found) for found in ours.findall(text)]
+        for section in re.findall(r"§(\d+(?:\.\d+)?)", " ".join(places)):
+            if section not in known:
+                wrong.append(f"{path}: §{section}")
+    assert not wrong, "\n".join(wrong)
 
 
 def test_the_readme_types_only_commands_that_exist() -> None:
@@ -174,8 +211,8 @@ def test_telling_the_version_loads_nothing_slow() -> None:
 
 def test_dg09_no_msgpack_behind_what_strangers_can_reach() -> None:
     graph = grimp.build_graph("keys", "securecp", include_external_packages=True, cache_dir=None)
-    for name in ("wire", "noise", "handshake", "cookie", "reception", "exchange"):
-        module = f"securecp.transport.{name}"
+    transport = ("wire", "handshake", "cookie", "reception", "exchange")
+    for module in ("securecp.noise.state", *(f"securecp.transport.{name}" for name in transport)):
         assert module in graph.modules
         for decoder in {"msgpack", "securecp.codec"} & graph.modules:
             assert graph.find_shortest_chain(importer=module, imported=decoder) is None

@@ -44,6 +44,14 @@ def to_listen(text: str) -> Endpoint:
     return _resolve(host, port, "listen at")[0]
 
 
+def is_loopback(text: str) -> bool:
+    """Whether this is an address that only programs on this machine reach."""
+    host, _ = split(text)
+    return host == "localhost" or (
+        _as_address(host) is not None and ipaddress.ip_address(host).is_loopback
+    )
+
+
 def to_reach(text: str) -> list[Endpoint]:
     """Every address that `text` stands for, in the resolver's order."""
     host, port = split(text)

@@ -1,6 +1,8 @@
 """A session's events in words, as a bar, or as JSON lines.
 
     listening {endpoint}                connected {peer, key, path, endpoint}
+    reaching {peer, servers, lan}            server {server, up, reason}
+    reached {…, ms}, path, silent, back {peer, key, path, endpoint}      see `whereabouts.py`
     offer {peer, key, files, bytes, names}   progress {bytes, total, rate}
     done {peer, key, bytes, bytes_sent, seconds, files, digest, skipped, failed}
     error {code, message, hint}
@@ -13,13 +15,28 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 
-from securecp.cli import units
+from securecp.cli import units, whereabouts
 from securecp.cli.output import Output
 from securecp.cli.personal import to_receiver, to_sender
 from securecp.cli.text import listed, quoted, safe_text
 from securecp.cli.ui import Bar, progress_words
+from securecp.cli.whereabouts import WHEREABOUTS, Whereabouts
 from securecp.errors import DeclinedError, SecurecpError
-from securecp.events import Connected, Done, Event, Failed, Listening, Offered, Progress
+from securecp.events import (
+    Back,
+    Connected,
+    Done,
+    Event,
+    Failed,
+    Listening,
+    Offered,
+    PathChanged,
+    Progress,
+    Reached,
+    Reaching,
+    ServerState,
+    Silent,
+)
 
 _JSON_NAME_LIMIT = 4_096
 _JSON_PROGRESS = 0.25
@@ -27,7 +44,13 @@ _PLAIN_PROGRESS = 5.0
 _FAILURES_SHOWN = 20
 _EVENTS: dict[type[Event], str] = {
     Listening: "listening",
+    Reaching: "reaching",
+    ServerState: "server",
+    Reached: "reached",
     Connected: "connected",
+    PathChanged: "path",
+    Silent: "silent",
+    Back: "back",
     Offered: "offer",
     Progress: "progress",
     Done: "done",
@@ -35,6 +58,8 @@ _EVENTS: dict[type[Event], str] = {
 }
 """What each is called in JSON."""
 _SMOOTHING = 0.3
+_Told = Listening | Connected | Offered | Progress | Done | Failed
+_ABOUT_A_PEER = (Connected, Offered, PathChanged, Silent, Back, Reached)
 
 
 class Narrator:
@@ -66,14 +91,16 @@ class Narrator:
         self._bar: Bar | None = None
         self._told_at: float | None = None
         self._rate = 0.0
+        self._words = whereabouts.Words()
 
     def __call__(self, event: Event) -> None:
-        if isinstance(event, Connected | Offered):
+        if isinstance(event, _ABOUT_A_PEER):
             self.peer = event.peer
         if isinstance(event, Failed):
             event = self._personal(event)
         if isinstance(event, Done | Failed):
             self.close()
+            self._words.over()
         if self.output.as_json:
             self._as_json(event)
         else:
@@ -106,9 +133,13 @@ class Narrator:
             rare = not self._is_time(_JSON_PROGRESS, first=True)
             if rare and event.moved < event.size:
                 return
-        self.output.event(_EVENTS[type(event)], **self._fields(event))
+        if isinstance(event, WHEREABOUTS):
+            fields = whereabouts.fields(event, {} if not self.peer else self._who())
+        else:
+            fields = self._fields(event)
+        self.output.event(_EVENTS[type(event)], **fields)
 
-    def _fields(self, event: Event) -> dict[str, object]:
+    def _fields(self, event: _Told) -> dict[str, object]:
         match event:
             case Listening():
                 return {"endpoint": event.endpoint}
@@ -136,6 +167,9 @@ class Narrator:
     # words
 
     def _in_words(self, event: Event) -> None:
+        if isinstance(event, WHEREABOUTS):
+            self._tell_whereabouts(event)
+            return
         match event:
             case Listening():
                 self.output.note(f"waiting at {event.endpoint}; Ctrl-C ends it")
@@ -144,6 +178,7 @@ class Narrator:
                     f"they type: securecp send FILES --to NAME --at THIS-MACHINE:{port}"
                 )
             case Connected():
+                self._words.connected(event.path)
                 self.output.note(f"connected to {self._name_of(event.peer)} ({event.path})")
                 self.output.detail(f"at {event.endpoint}, key {self._text_of(event.peer)}")
             case Offered():
@@ -156,6 +191,14 @@ class Narrator:
                 self.output.warning(safe_text(event.message, 1000))
                 if event.hint:
                     self.output.warning(f"hint: {safe_text(event.hint, 1000)}")
+
+    def _tell_whereabouts(self, event: Whereabouts) -> None:
+        name = self._name_of(event.peer) if isinstance(event, Reaching) else self.peer_name
+        note, detail = self._words.of(event, name)
+        if note:
+            self.output.note(note)
+        if detail:
+            self.output.detail(detail)
 
     def _tell_offer(self, event: Offered) -> None:
         if self._sending:

@@ -85,3 +85,14 @@ def limit(command: Callable[..., Any]) -> Callable[..., Any]:
         "--limit", callback=_rate, metavar="RATE",
         help="At most this fast, such as 500k, 1.5MB/s or 20Mbit.",
     )(command)  # fmt: skip
+
+
+def means(command: Callable[..., Any]) -> Callable[..., Any]:
+    """`--relay`, `--lan`: how peers may be found; the command gets None where nothing was said."""
+    command = click.option(
+        "--lan/--no-lan", default=None, help="Look on this network, too.  [default: lan]"
+    )(command)
+    return click.option(
+        "--relay/--no-relay", default=None,
+        help="Go through a server's relay if there is no direct path.  [default: relay]",
+    )(command)  # fmt: skip

@@ -26,30 +26,36 @@ if TYPE_CHECKING:
     from securecp.endpoint import Endpoint
     from securecp.events import Done
     from securecp.net.dial import SendOptions
+    from securecp.net.means import Means
     from securecp.net.pace import Congestion
+    from securecp.net.traversal import Traversal
 
 
 @click.command(
     epilog="""\b
 Examples:
-  securecp send holiday/ --to alice --at 192.0.2.7:4400
-  securecp send report.pdf notes/ --to alice        at the endpoint in the contacts
+  securecp send holiday/ --to alice                 wherever she waits
+  securecp send report.pdf notes/ --to alice --at 192.0.2.7:4400
   securecp send -- -odd-name --to alice             a name that begins with -
   securecp send disk.img --to alice --limit 2M      at most 2 MB/s (20Mbit counts bits)
 """
 )
 @click.argument("paths", nargs=-1, required=True, metavar="PATH...")
 @click.option("--to", "name", required=True, metavar="NAME", help="The contact who gets the files.")
-@click.option("--at", metavar="HOST:PORT", help="Where they wait; otherwise as in the contacts.")
+@click.option("--at", metavar="HOST:PORT", help="Where they wait; otherwise they are looked for.")
 @click.option(
-    "--timeout", type=click.FloatRange(0.1, 3600), default=10.0, show_default=True,
-    metavar="SECONDS", help="How long to wait for an answer.",
+    "--timeout", type=click.FloatRange(0.1, 3600), metavar="SECONDS",
+    help="How long to wait for an answer.  [default: 10 with --at, else 60]",
 )  # fmt: skip
 @click.option(
-    "--congestion", type=click.Choice(["bbr", "cubic"]), default="bbr", show_default=True,
-    help="How to find the rate that the path carries.",
+    "--congestion", type=click.Choice(["bbr", "cubic"]),
+    help="How to find the rate that the path carries.  [default: bbr]",
 )  # fmt: skip
-@click.option("--background", is_flag=True, help="Give way to all other traffic on the path.")
+@click.option(
+    "--background/--no-background", default=None,
+    help="Give way to all other traffic on the path.",
+)  # fmt: skip
+@options.means
 @options.limit
 @options.passphrase
 @options.common
@@ -59,16 +65,19 @@ def send(
     paths: tuple[str, ...],
     name: str,
     at: str | None,
-    timeout: float,
-    congestion: "Congestion",
-    background: bool,
+    timeout: float | None,
+    congestion: "Congestion | None",
+    background: bool | None,
+    relay: bool | None,
+    lan: bool | None,
     limit: int | None,
     passphrase: "Passphrase",
 ) -> int:
     """Send files and folders to a contact.
 
-    They are sealed so that only the contact's key opens them. "Delivered" is said when the other
-    side has stored everything and signed for it.
+    They are looked for on this network and by the servers in the settings, and get the files
+    directly if that can be. They are sealed so that only the contact's key opens them. "Delivered"
+    is said when the other side has stored everything and signed for it.
     """
     from securecp.cli.book import Book
     from securecp.cli.narrate import Narrator
@@ -76,25 +85,40 @@ def send(
     from securecp.net.pace import Pace
 
     present, missing = look(paths)
+    settings = face.home.config()
     identity = face.home.identity(passphrase)
     book = Book(face.home.contacts_file, identity.public)
     contact = recipient(book, name)
     endpoints = whereabouts(contact, at)
+    means = None if at is not None else settings.means(relay=relay, lan=lan)
+    if not endpoints and means is None:
+        raise UsageError(
+            f"no way to find {contact.name}: no server, no address, and not on this network",
+            "securecp config add-server URL, or --at HOST:PORT, or: securecp contacts set"
+            f" {contact.name} --endpoint HOST:PORT",
+        )
     for path, reason in missing:
         face.output.warning(f"left out: {quoted(path)}: {reason}")
     narrator = Narrator(
         face.output, sending=True, name_of=book.name_of, text_of=book.text_of, left_out=missing
     )
     narrator.peer = bytes(contact.key)
-    face.output.note(f"calling {contact.name} …")
+    if endpoints:
+        face.output.note(f"calling {contact.name} …")
     done = _deliver(
         SendOptions(
             identity=identity,
             peer=bytes(contact.key),
             endpoints=endpoints,
             paths=present,
-            timeout=timeout,
-            pace=Pace(congestion, background, limit),
+            timeout=timeout or settings.patience(typed=at is not None),
+            pace=Pace(
+                congestion or settings.send_congestion,
+                settings.send_background if background is None else background,
+                settings.limit if limit is None else limit,
+            ),
+            means=means,
+            explain=lambda traversal: explain(face, traversal, means),
         ),
         narrator,
     )
@@ -140,17 +164,22 @@ def recipient(book: "Book", name: str) -> "Contact":
 
 
 def whereabouts(contact: "Contact", at: str | None) -> "list[Endpoint]":
-    """The endpoints to try, in order."""
+    """The endpoints that are known; there may be none."""
     from securecp.cli import endpoints
 
     if at is not None:
         return endpoints.to_reach(at)
-    if not contact.endpoints:
-        raise UsageError(
-            f"no address is known for {contact.name}",
-            f"add --at HOST:PORT, or: securecp contacts set {contact.name} --endpoint HOST:PORT",
-        )
     return [found for text in contact.endpoints for found in endpoints.to_reach(text)]
+
+
+def explain(face: options.Face, traversal: "Traversal", means: "Means | None") -> None:
+    """Nobody was reached: what stands in between, as `securecp doctor` shows it."""
+    from securecp.cli.diagnosis import lines
+    from securecp.net.doctor import report
+
+    if means is not None and not face.output.as_json:
+        for line in lines(report(traversal, means)):
+            face.output.note(line)
 
 
 def _deliver(wanted: "SendOptions", narrator: "Narrator") -> "Done":

@@ -12,7 +12,7 @@ by one on yesterday, today and tomorrow. Who asks, and who answers, bystanders c
 are those of the answerer's sockets for IPv4 and IPv6, which its next datagram shows anyhow. An
 ANSWER is shorter than its QUERY; a nonce is answered once, and its ANSWER taken once: what is sent
 again, or from a forged source, is worth nothing. HERE says that somebody has just begun to wait,
-and proves nothing (SPEC §12).
+and proves nothing (SPEC §11.5).
 
 There is no AEAD in the answer: two machines may hold one identity and answer one nonce, and so
 would use a nonce of a cipher twice; a MAC bears that.

@@ -1,7 +1,7 @@
 """Asks STUN servers, through each of our doors, how we are seen; and keeps the answers true.
 
-    round      each server endpoint once, back to back, then again after 150, 300, 600 ms to whoever
-               has not answered; 1,200 ms after that the round is over
+    round      each server endpoint once, back to back, then again after 60, 60, 120, 240, 480 ms to
+               whoever has not answered; 1,200 ms after that the round is over
     silence    a door without any answer asks again 30 s later
     keepalive  an idle door asks one server endpoint again each 20 s ±20 %; twice as often once the
                endpoint seen has changed in between, as the NAT forgets faster than that
@@ -26,7 +26,7 @@ from securecp.errors import ProtocolError
 from securecp.nat import stun
 from securecp.nat.sampling import Nat, NatView, Sample, classify
 
-WAITS: Final = (0.15, 0.3, 0.6, 1.2)
+WAITS: Final = (0.06, 0.06, 0.12, 0.24, 0.48, 1.2)
 """Seconds from each request to what follows: the next one, or the end of the round."""
 SILENCE: Final = sum(WAITS)
 RETEST: Final = 30.0

@@ -1,4 +1,4 @@
-"""From a contact to running session and its end: what `send` and `receive` do (SPEC §8.5, §8.6).
+"""From a contact to a running session and its end: what `send` does (SPEC §8.5).
 
 The only place where socket, clock, disk, threads and the cores come together. It says nothing to
 people: events go to `emit`, failures are exceptions of `securecp.errors`.
@@ -7,9 +7,10 @@ A caller's HELLOs leave before anything else is done. What a session is made of 
 the files are looked at, while they are on their way.
 """
 
+import contextlib
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -17,20 +18,21 @@ from typing import TYPE_CHECKING, NamedTuple
 from keys.identity import Identity, PublicKey
 from securecp.endpoint import Endpoint
 from securecp.errors import NotReachedError, SourceError
-from securecp.events import Done, Event, Failed, Listening, Offered
-from securecp.net.bind import bind
+from securecp.events import Done, Event, Reaching
+from securecp.net.bind import bind_both
+from securecp.net.means import Means
 from securecp.net.pace import Pace
 from securecp.net.station import Station
 from securecp.net.udp import UdpSocket
 from securecp.transport.exchange import CallFailed
 
 if TYPE_CHECKING:
-    from securecp.disk.settle import Conflict
     from securecp.disk.tree import Scan
-    from securecp.session import Decision, Session
+    from securecp.net.traversal import Traversal
+    from securecp.session import Session
     from securecp.transport.connection import Connection
 
-__all__ = ["ReceiveOptions", "SendOptions", "receive", "send"]
+__all__ = ["SendOptions", "send"]
 
 _STALE = 2.0
 """Seconds spent on looking at the files after which the call begins anew: the peer keeps a call
@@ -38,33 +40,21 @@ that nobody confirms for 5 s, and what comes of it must be back there in time (S
 
 
 class SendOptions(NamedTuple):
-    """Whose files go to whom; `endpoints` are tried in turn, `timeout` seconds each."""
+    """Whose files go to whom, and how they are found; within `timeout` seconds."""
 
     identity: Identity
     peer: bytes
     endpoints: list[Endpoint]
+    """Where the peer is called, all of them at once."""
     paths: list[Path]
     timeout: float = 10.0
     pace: Pace = Pace()
-
-
-class ReceiveOptions(NamedTuple):
-    """Who may call, what is taken from them, and where it goes."""
-
-    identity: Identity
-    allowed: Callable[[bytes], bool]
-    """Whether to answer the holder of this public key at all."""
-    policy: "Callable[[Offered], Decision]"
-    into: Callable[[bytes], Path]
-    """The folder for files of this peer."""
-    socket: UdpSocket
-    """Where we wait; it stays its owner's."""
-    once: bool = False
-    conflict: "Conflict" = "rename"
-    only: bytes | None = None
-    """Refuse every other contact."""
-    limit: int | None = None
-    """Bytes per second that one transfer may bring us."""
+    means: Means | None = None
+    """How else the peer may be found; None: only called there."""
+    sockets: Sequence[UdpSocket] = ()
+    """To be used, and kept by their owner; none: new ones."""
+    explain: Callable[["Traversal"], None] = lambda _: None
+    """Told of what was tried, if the peer was not reached."""
 
 
 def send(options: SendOptions, emit: Callable[[Event], None]) -> Done:
@@ -72,61 +62,105 @@ def send(options: SendOptions, emit: Callable[[Event], None]) -> Done:
 
     Raises `SecurecpError`: SourceError, NotReachedError, DeclinedError, TrustError, ….
     """
-    endpoints = list(options.endpoints)
-    family = "::" if ":" in endpoints[0].address else "0.0.0.0"  # noqa: S104
-    with (
-        closing(bind(Endpoint(family, 0))) as udp,
-        Station(udp, options.identity, lambda _: False, pace=options.pace) as station,
-    ):
-        outcome: list[Done] = []
+    with contextlib.ExitStack() as stack:
+        sockets = options.sockets or [stack.enter_context(closing(udp)) for udp in bind_both()]
+        station = stack.enter_context(
+            Station(sockets, options.identity, lambda _: False, pace=options.pace)
+        )
+        return _Sending(options, station, emit).run()
 
-        def meet(connection: "Connection", now: float) -> "Session":
-            return SendSession(
-                connection,
-                station.workshop,
-                now,
-                manifest=found.manifest,
-                source=TreeSource(found),
-                ours=bytes(options.identity.public),
-                entropy=os.urandom,
-            )
 
-        def tell(_: "Session", event: Event) -> None:
-            if isinstance(event, Done):
-                event = _with_problems(event, found.problems)
-                outcome.append(event)
-            emit(event)
+class _Sending:
+    """One transfer of ours: calls until somebody answers, then one session."""
 
-        def call() -> None:
-            peer = PublicKey(options.peer)
-            station.exchange.call(time.monotonic(), peer, endpoints[0], options.timeout)
+    def __init__(
+        self, options: SendOptions, station: Station, emit: Callable[[Event], None]
+    ) -> None:
+        self._options = options
+        self._station = station
+        self._emit = emit
+        self._outcome: list[Done] = []
+        self._left = 0
+        """Calls that may yet be answered."""
+        self._over: list[Session] = []
 
-        def call_next(_: CallFailed) -> None:
-            del endpoints[0]
-            if not endpoints:
-                raise NotReachedError(
-                    "nobody answered",
-                    "is securecp receive running there, and are you in their contacts?",
-                )
-            call()
-
-        over = station.open(meet, tell, call_next)
+    def run(self) -> Done:
+        """See it through."""
+        options, station = self._options, self._station
+        self._over = station.open(self._meet, self._tell, self._on_call_failed)
+        if options.means is not None:
+            station.find(options.means, self._emit)
+            self._emit(Reaching(options.peer, len(options.means.servers), options.means.lan))
         called_at = time.monotonic()
-        call()
+        self._call()
         station.flush()
         station.prepare()
+        from securecp import sending  # noqa: F401
+        from securecp.disk import source  # noqa: F401
+
+        self._found = _scan(options.paths)
+        if time.monotonic() - called_at > _STALE:
+            station.hang_up()
+            self._call()
+        station.run(lambda: bool(self._over))
+        failure = self._over[0].failure
+        if failure is not None:
+            raise failure
+        return self._outcome[0]
+
+    def _call(self) -> None:
+        options, station = self._options, self._station
+        now = time.monotonic()
+        self._left = len(options.endpoints)
+        for endpoint in options.endpoints:
+            there = endpoint._replace(via=int(":" in endpoint.address))
+            station.exchange.call(now, PublicKey(options.peer), there, options.timeout)
+        if station.paths is not None:
+            self._left += 1
+            station.paths.call(now, options.peer, options.timeout, self._one_less)
+
+    def _on_call_failed(self, failed: CallFailed) -> None:
+        """Those where the peer was found are not counted: the search for it is."""
+        if any(failed.endpoint[:2] == endpoint[:2] for endpoint in self._options.endpoints):
+            self._one_less(failed)
+
+    def _one_less(self, _: object) -> None:
+        self._left -= 1
+        if self._left <= 0 and not self._over:
+            if self._station.traversal is not None:
+                self._options.explain(self._station.traversal)
+            raise NotReachedError("nobody answered", _hint(self._options))
+
+    def _meet(self, connection: "Connection", now: float) -> "Session":
         from securecp.disk.source import TreeSource
         from securecp.sending import SendSession
 
-        found = _scan(options.paths)
-        if time.monotonic() - called_at > _STALE:
-            station.exchange.hang_up()
-            call()
-        station.run(lambda: bool(over))
-        failure = over[0].failure
-        if failure is not None:
-            raise failure
-        return outcome[0]
+        return SendSession(
+            connection,
+            self._station.workshop,
+            now,
+            manifest=self._found.manifest,
+            source=TreeSource(self._found),
+            ours=bytes(self._options.identity.public),
+            entropy=os.urandom,
+        )
+
+    def _tell(self, _: "Session", event: Event) -> None:
+        if isinstance(event, Done):
+            event = _with_problems(event, self._found.problems)
+            self._outcome.append(event)
+        self._emit(event)
+
+
+def _hint(options: SendOptions) -> str:
+    if options.means is None:
+        return "is securecp receive running there, and are you in their contacts?"
+    if not options.means.servers:
+        return (
+            "no server is configured: only this network was searched; "
+            "see securecp config add-server, or give --at HOST:PORT"
+        )
+    return "is securecp receive running there, with you in their contacts? try securecp doctor"
 
 
 def _scan(paths: list[Path]) -> "Scan":
@@ -140,70 +174,6 @@ def _scan(paths: list[Path]) -> "Scan":
     return found
 
 
-def receive(
-    options: ReceiveOptions,
-    emit: Callable[[Event], None],
-    ask: Callable[[Offered], bool],
-) -> int:
-    """Wait for offers until interrupted, or with `once` until one transfer is over.
-
-    Returns an exit code; with `once` a failed transfer raises its error.
-    """
-    from securecp.disk.store import Store
-    from securecp.receiving import ReceiveSession
-    from securecp.transport.connection import CLOSE_REFUSED
-
-    with Station(options.socket, options.identity, options.allowed, limit=options.limit) as station:
-
-        def meet(connection: "Connection", now: float) -> "Session | None":
-            if options.only is not None and connection.peer != options.only:
-                connection.close(CLOSE_REFUSED)
-                return None
-            return ReceiveSession(
-                connection,
-                station.workshop,
-                now,
-                ours=bytes(options.identity.public),
-                sign=lambda message: options.identity.sign(message, os.urandom),
-                wall_clock=time.time,
-                open_store=lambda peer: Store(options.into(peer), conflict=options.conflict),
-                policy=options.policy,
-                ask=ask,
-                limit=options.limit,
-            )
-
-        results: list[Done] = []
-
-        def tell(_: "Session", event: Event) -> None:
-            if isinstance(event, Done):
-                results.append(event)
-            emit(event)
-
-        over = station.open(meet, tell, lambda _: None)
-        station.prepare()
-        emit(Listening(str(station.endpoint)))
-
-        def finished() -> bool:
-            if options.once:
-                return bool(over)
-            for session in over:
-                _report(session, emit)
-            over.clear()
-            return False
-
-        station.run(finished)
-        failure = over[0].failure
-        if failure is not None:
-            raise failure
-        return 7 if results[-1].failed else 0
-
-
 def _with_problems(done: Done, problems: tuple[tuple[bytes, str], ...]) -> Done:
     """Files that could not be offered did not make it either."""
     return done._replace(failed=(*problems, *done.failed))
-
-
-def _report(session: "Session", emit: Callable[[Event], None]) -> None:
-    if session.failure is not None:
-        failure = session.failure
-        emit(Failed(failure.exit_code, failure.message, failure.hint))

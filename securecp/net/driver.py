@@ -1,9 +1,9 @@
-"""The loop: one socket, one clock, one machine without I/O (after aioquic's asyncio protocol).
+"""The loop: doors, one clock, one machine without I/O (after aioquic's asyncio protocol).
 
     read some bursts ─► wake if due ─► advance ─► write some bursts ─► sleep until the deadline
 
 Each turn has a budget for reading and for writing, so that neither starves the other. A burst that
-the socket does not take is kept and offered again before the machine is asked for the next one.
+its door does not take is kept and offered again before the machine is asked for the next one.
 
 Where datagrams trickle in one by one, waking for each would cost more than all the rest. While a
 stream of them lasts, the loop lets some gather first, for as long as the machine has patience
@@ -12,7 +12,6 @@ stream of them lasts, the loop lets some gather first, for as long as the machin
 
 import contextlib
 import math
-import select
 import socket
 import threading
 import time
@@ -20,6 +19,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from securecp.endpoint import Burst
+from securecp.net.doors import Doors
 from securecp.net.udp import KEPT, UdpSocket
 
 READS = 32
@@ -49,12 +49,20 @@ class Machine(Protocol):
 
 
 class Driver:
-    """Runs a machine on a socket until it is done; `notify` may be called from any thread."""
+    """Runs a machine on doors until it is done; `notify` may be called from any thread."""
 
     def __init__(
-        self, udp: UdpSocket, machine: Machine, clock: Callable[[], float] = time.monotonic
+        self,
+        doors: Doors | UdpSocket,
+        machine: Machine,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._udp = udp
+        """A socket alone is the only door."""
+        if not isinstance(doors, Doors):
+            alone = doors
+            doors = Doors(clock=clock)
+            doors.add(0, alone)
+        self._doors = doors
         self._machine = machine
         self._clock = clock
         self._unsent: Burst | None = None
@@ -65,6 +73,7 @@ class Driver:
         self._bell, self._rope = socket.socketpair()
         self._bell.setblocking(False)
         self._rope.setblocking(False)
+        doors.watch(self._bell.fileno(), self._hear)
         self._lock = threading.Lock()
 
     def notify(self) -> None:
@@ -73,8 +82,10 @@ class Driver:
             self._rope.send(b"!")
 
     def close(self) -> None:
-        """Give back what the loop holds; the socket is its owner's."""
+        """Give back what the loop holds; the doors are their owner's."""
         with self._lock:
+            if self._bell.fileno() >= 0:
+                self._doors.unwatch(self._bell.fileno())
             self._bell.close()
             self._rope.close()
 
@@ -99,7 +110,7 @@ class Driver:
         machine, clock = self._machine, self._clock
         now = clock()
         reads = 0
-        while reads < READS and (bursts := self._read()):
+        while reads < READS and (bursts := self._doors.read()):
             # With the time at which they were read: round trips and rates are measured by it.
             now = clock()
             machine.receive(now, *bursts)
@@ -112,14 +123,6 @@ class Driver:
             machine.wake(now)
         machine.advance(now)
         return self._write() or reads == READS
-
-    def _read(self) -> list[Burst]:
-        """A few bursts to be dealt with as one; empty when there is no more for now."""
-        bursts: list[Burst] = []
-        receive = self._udp.receive
-        while len(bursts) < KEPT and (burst := receive()) is not None:
-            bursts.append(burst)
-        return bursts
 
     def _note_stream(self, now: float, reads: int) -> None:
         if not reads:
@@ -135,7 +138,7 @@ class Driver:
             if burst is None:
                 return False
             written += len(burst.data)
-            self._unsent = self._udp.send(burst)
+            self._unsent = self._doors.send(burst)
             if self._unsent is not None:
                 return False
             if written >= WRITTEN:
@@ -148,13 +151,14 @@ class Driver:
         timeout = LONGEST_SLEEP if deadline is None else min(deadline - now, LONGEST_SLEEP)
         # With a full socket, what is overdue may be just what cannot leave: that is no haste.
         least = FULL_SLEEP if self._unsent is not None else 0.0
-        writers = [self._udp] if self._unsent is not None else []
-        readers = [self._udp.fileno(), self._bell.fileno()]
-        if self._stream >= STREAM and not writers and now - self._read_at < SOON:
+        patient = False
+        if self._stream >= STREAM and self._unsent is None and now - self._read_at < SOON:
             patience = min(self._machine.patience(), timeout)
-            if patience > 0:  # the bell is heard, but what comes may gather
-                readers, timeout = readers[1:], patience
-        ready, _, _ = select.select(readers, writers, [], max(timeout, least))
-        if self._bell.fileno() in ready:
-            with contextlib.suppress(BlockingIOError):
-                self._bell.recv(4096)
+            if patience > 0:
+                patient, timeout = True, patience
+        self._doors.wait(max(timeout, least), self._unsent, patient=patient)
+
+    def _hear(self) -> None:
+        """Somebody rang; the turn that comes of it is all they want."""
+        with contextlib.suppress(BlockingIOError):
+            self._bell.recv(4096)

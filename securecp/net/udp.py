@@ -14,9 +14,13 @@ import socket
 import struct
 import sys
 from array import array
+from typing import TYPE_CHECKING, Any
 
 from securecp.endpoint import Burst, Endpoint
 from securecp.transport.wire import per_call
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer as Buffer
 
 UDP_SEGMENT = 103
 UDP_GRO = 104
@@ -24,6 +28,8 @@ IP_MTU_DISCOVER = 10
 IP_PMTUDISC_PROBE = 3
 IPV6_MTU_DISCOVER = 23
 SO_ATTACH_FILTER = 26
+IP_TTL = 2
+IPV6_HOPLIMIT = 52
 SHORTEST = 20
 """Bytes of the shortest datagram of any protocol that may share this socket (STUN's header)."""
 BUFFER = 65_536
@@ -35,7 +41,7 @@ _VIEWS_KEPT = 1_024
 _ANCILLARY = 64
 _LINUX = sys.platform.startswith("linux")
 _SEGMENT = struct.Struct("=H")
-_GRO = struct.Struct("=i")
+_INT = struct.Struct("=i")
 _INSTRUCTION = struct.Struct("=HBBI")
 _PROGRAM = struct.Struct("HP")
 _UDP_HEADER = 8
@@ -53,19 +59,63 @@ _NO_SEGMENTATION = {errno.EINVAL, errno.EIO, errno.EOPNOTSUPP, errno.ENOPROTOOPT
 """EIO: the device cannot compute checksums. EINVAL: an old kernel, or a stride beyond its MTU."""
 
 
+def bound(endpoint: Endpoint) -> socket.socket:
+    """A socket there that does not block, and nothing more; OSError if it cannot be bound."""
+    family = socket.AF_INET6 if ":" in endpoint.address else socket.AF_INET
+    made = socket.socket(family, socket.SOCK_DGRAM)
+    try:
+        if family == socket.AF_INET6:  # an IPv4 socket may have the same port
+            made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        made.bind((endpoint.address, endpoint.port))
+        made.setblocking(False)
+    except OSError:
+        made.close()
+        raise
+    return made
+
+
+def sender_of(address: tuple[Any, ...], via: int) -> Endpoint:
+    """The endpoint of what `recvfrom` calls an address; link-local ones keep their interface."""
+    host, port = address[:2]
+    if len(address) > 2 and address[3]:
+        host = f"{host}%{address[3]}"
+    return Endpoint(host, port, via)
+
+
+def shoot(through: socket.socket, endpoint: Endpoint, data: "Buffer", ttl: int | None) -> None:
+    """Send one datagram if that can be done now; `ttl` hops far at most, where one is given."""
+    v6 = through.family == socket.AF_INET6
+    with contextlib.suppress(OSError):
+        if ttl is None:
+            through.sendto(data, endpoint[:2])
+        elif _LINUX:
+            kind = (socket.IPPROTO_IPV6, IPV6_HOPLIMIT) if v6 else (socket.IPPROTO_IP, IP_TTL)
+            through.sendmsg([data], [(*kind, _INT.pack(ttl))], 0, endpoint[:2])
+        else:
+            option = (
+                (socket.IPPROTO_IPV6, socket.IPV6_UNICAST_HOPS)
+                if v6
+                else (socket.IPPROTO_IP, socket.IP_TTL)
+            )
+            usual = through.getsockopt(*option)
+            through.setsockopt(*option, ttl)
+            try:
+                through.sendto(data, endpoint[:2])
+            finally:
+                through.setsockopt(*option, usual)
+
+
 class UdpSocket:
     """A bound UDP socket that does not block and speaks in bursts."""
 
-    def __init__(self, endpoint: Endpoint, *, offload: bool = True) -> None:
-        """OSError if the endpoint cannot be bound."""
-        family = socket.AF_INET6 if ":" in endpoint.address else socket.AF_INET
-        self._socket = socket.socket(family, socket.SOCK_DGRAM)
-        try:
-            self._socket.bind((endpoint.address, endpoint.port))
-        except OSError:
-            self._socket.close()
-            raise
-        self._socket.setblocking(False)
+    def __init__(
+        self, endpoint: Endpoint, *, offload: bool = True, adopted: socket.socket | None = None
+    ) -> None:
+        """OSError if the endpoint cannot be bound; `adopted` is a socket that is bound there."""
+        self._socket = bound(endpoint) if adopted is None else adopted
+        family = self._socket.family
+        self.via = 0
+        """The door's number, which the endpoint of all that comes in bears."""
         for option in (socket.SO_RCVBUF, socket.SO_SNDBUF):
             with contextlib.suppress(OSError):
                 self._socket.setsockopt(socket.SOL_SOCKET, option, SOCKET_BUFFER)
@@ -110,6 +160,15 @@ class UdpSocket:
         """For `select`."""
         return self._socket.fileno()
 
+    def filenos(self) -> list[int]:
+        """What to watch for reading."""
+        return [self._socket.fileno()]
+
+    @property
+    def v6(self) -> bool:
+        """Whether it speaks IPv6, and that only."""
+        return self._socket.family == socket.AF_INET6
+
     @property
     def endpoint(self) -> Endpoint:
         """Where we are bound."""
@@ -136,8 +195,8 @@ class UdpSocket:
         stride = length
         for level, kind, data in ancillary if self._coalescing else ():
             if level == socket.IPPROTO_UDP and kind == UDP_GRO:
-                stride = _GRO.unpack(data)[0] or length
-        return Burst(Endpoint(*sender[:2]), self._view(length), max(stride, 1))
+                stride = _INT.unpack(data)[0] or length
+        return Burst(sender_of(sender, self.via), self._view(length), max(stride, 1))
 
     def _view(self, length: int) -> memoryview:
         """The same object for the same length, so that slices made of it can be kept."""
@@ -149,6 +208,17 @@ class UdpSocket:
                 self._views.clear()
             view = self._views[turn, length] = self._buffers[turn][:length]
         return view
+
+    def shoot(self, endpoint: Endpoint, data: "Buffer", ttl: int | None = None) -> None:
+        """One datagram, now or not at all; `ttl` holds for it alone."""
+        shoot(self._socket, endpoint, data, ttl)
+
+    def spread(self, address: tuple[Any, ...], data: "Buffer", interface: bytes | None) -> None:
+        """One datagram to a group, through the interface that the option's value names."""
+        with contextlib.suppress(OSError):
+            if interface is not None:
+                self._socket.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, interface)
+            self._socket.sendto(data, address)
 
     def send(self, burst: Burst) -> Burst | None:
         """Send it; if the socket is full, what is left: try that again once it is writable."""

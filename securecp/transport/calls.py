@@ -19,13 +19,21 @@ class Call:
     """One peer called at one endpoint, until it answers or the deadline passes."""
 
     def __init__(
-        self, now: float, initiator: Initiator, endpoint: Endpoint, ends_at: float
+        self,
+        now: float,
+        initiator: Initiator,
+        endpoint: Endpoint,
+        ends_at: float,
+        mark: bytes | None = None,
     ) -> None:
         self.initiator: Initiator | None = initiator
         """Dropped, with its ephemeral keys, as soon as there are session keys."""
         self.peer = initiator.peer
         self.endpoint = endpoint
         self.ends_at = ends_at
+        self.mark = mark
+        """Of the rendezvous session, if there is one."""
+        self.moved = False
         self.replaced = False
         """A successor will report if nobody answers."""
         self._next_at = now
@@ -51,9 +59,18 @@ class Call:
     def successor(self, now: float, initiator: Initiator) -> "Call":
         """The same call with a new handshake; what was answered may still win."""
         self.replaced = True
-        call = Call(now, initiator, self.endpoint, self.ends_at)
+        call = Call(now, initiator, self.endpoint, self.ends_at, self.mark)
+        call.moved = self.moved
         call._cookie, call._cookie_ends_at = self._cookie, self._cookie_ends_at
         return call
+
+    def move(self, now: float, endpoint: Endpoint) -> None:
+        """Go on at another endpoint, as if the call began there; cookies are of the old one."""
+        self.endpoint = endpoint
+        self.moved = True
+        self._next_at, self._sent = now, 0
+        self._cookie, self._cookie_ends_at = b"", now
+        self._hastened = False
 
     def hello(self, now: float) -> bytes | None:
         """HELLO-A and HELLO-B laid end to end if they are due now."""
@@ -66,12 +83,16 @@ class Call:
         self._sent += 1
         return hello_a + hello_b
 
-    def take_cookie(self, now: float, datagram: bytes) -> None:
+    def take_cookie(self, now: float, endpoint: Endpoint, datagram: bytes) -> None:
         """Use the cookie from now on; ProtocolError if it is not for our last HELLOs.
+
+        HELLOs are the same at each endpoint, so that a late one of the old may open as well.
 
         The first one makes us call again at once, later ones do not: who can read our HELLOs
         could make us send without end.
         """
+        if self.moved and endpoint != self.endpoint:
+            raise ProtocolError("a COOKIE of an endpoint that we have left")
         self._cookie = self._open(datagram)
         self._cookie_ends_at = now + COOKIE_LIFE
         if not self._hastened:

@@ -3,12 +3,14 @@
     received burst ─► opener ─► incoming.py ─► events, sink
                                     │ due
     transmit       ◄─ sealer ◄─ outgoing.py ◄─ source, write, send_content
+                       └── to the path in use: paths.py ◄─ move, and where the peer sends from
 
 What it is not: it does not know files, messages or sockets. `now` is in seconds on any clock that
 only moves forward; deadlines are on the same clock.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from securecp.endpoint import Burst, Endpoint
@@ -29,16 +31,18 @@ from securecp.transport.frames import (
     Window,
 )
 from securecp.transport.incoming import Closed, ControlReceived, Incoming
-from securecp.transport.mtu import MtuSearch
 from securecp.transport.opening import Opened, Opener
 from securecp.transport.outgoing import KEEPALIVE, Outgoing
-from securecp.transport.pacing import Pacer
-from securecp.transport.parts import ControlItem, Due, Parts
+from securecp.transport.parts import Due, Parts
+from securecp.transport.path import Path
+from securecp.transport.paths import Paths
 from securecp.transport.ranges import RangeCapError
 from securecp.transport.recovery import Recovery
+from securecp.transport.rtt import Rtt
 from securecp.transport.seal import Sealer
 from securecp.transport.timers import Timer, Timers
-from securecp.transport.trains import TrainPolicy
+from securecp.transport.validation import Validation
+from securecp.transport.waiting import STALL_TIMEOUT, Verdict, Waiting
 from securecp.transport.wire import SessionKeys
 
 __all__ = [
@@ -47,31 +51,55 @@ __all__ = [
     "CLOSE_FAILED",
     "CLOSE_PROTOCOL",
     "CLOSE_REFUSED",
+    "STALL_TIMEOUT",
     "Closed",
     "Connection",
     "ConnectionEvent",
     "ControlReceived",
+    "Heard",
     "Lost",
+    "Moved",
+    "Quiet",
 ]
 
-IDLE_TIMEOUT = 25.0
-"""Silence after which the peer counts as gone."""
-STALL_TIMEOUT = 120.0
-"""How long a live peer may let us wait without taking or acknowledging anything (TR-08, TR-09)."""
+IDLE_TIMEOUT = 70.0
+"""Silence after which the peer counts as gone: a minute without a network is survived (F-33)."""
 OLD_KEY_RTTS = 3
-BLACK_HOLE_PROBES = 3
 CLOSE_COPIES = 2
+LAST_COPY_AFTER = 0.1
+"""Seconds until another copy, if anybody still calls us: what loses one instant loses both."""
 
 
 class Lost(NamedTuple):
     """The peer has been silent for too long, or has kept us waiting for too long."""
 
 
-ConnectionEvent = ControlReceived | Closed | Lost
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """Another path is in use, by our word or the peer's."""
+
+    endpoint: Endpoint
+
+
+@dataclass(frozen=True, slots=True)
+class Quiet:
+    """What we have sent on the path in use has had no answer for too long."""
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """It has, after we were `Quiet`."""
+
+
+# Not tuples: tuples without fields are all equal to each other.
+ConnectionEvent = ControlReceived | Closed | Lost | Moved | Quiet | Heard
 
 
 class Connection:
-    """Both directions between us and one peer at one endpoint."""
+    """Both directions between us and one peer, on one path at a time.
+
+    `controller` makes what decides how fast we send; each path gets one of its own.
+    """
 
     def __init__(
         self,
@@ -80,11 +108,12 @@ class Connection:
         now: float,
         entropy: Callable[[int], bytes],
         *,
-        controller: Controller | None = None,
+        controller: Callable[[], Controller] = Bbr,
     ) -> None:
         self.keys = keys
         self.index = keys.our_index
-        self.endpoint = endpoint
+        self.heard_at = now
+        """When anything of the peer last verified."""
         self.established = False
         """Whether a datagram of the peer has verified."""
         self.closed = False
@@ -99,35 +128,70 @@ class Connection:
         self._opener = Opener(keys, now)
         self._sealer = Sealer(keys, now)
         self._acks = Acks()
-        self._recovery = Recovery(controller if controller is not None else Bbr())
         self._timers = Timers()
-        self._mtu = MtuSearch(largest)
         advertised = Window(keys.ours.control_window, keys.ours.content_window)
         self._due = Due(advertised, ping=keys.initiator)
-        parts = Parts(
+        self._parts = parts = Parts(
             due=self._due,
             sealer=self._sealer,
             acks=self._acks,
-            recovery=self._recovery,
-            pacer=Pacer(),
             timers=self._timers,
-            mtu=self._mtu,
             control_out=self._control_out,
             control_in=self._control_in,
             content_out=self.content_out,
             content_in=self.content_in,
-            trains=TrainPolicy(),
+            validation=Validation(entropy),
+            path=Path(endpoint, controller(), Rtt(), largest),
         )
         self._incoming = Incoming(parts, keys.ours)
         self._outgoing = Outgoing(parts, entropy)
+        self._paths = Paths(
+            parts,
+            controller,
+            self._incoming.settle,
+            now,
+            initiator=keys.initiator,
+            largest=largest,
+        )
+        self._waiting = Waiting(parts, self._incoming, self._paths, now)
         self._events: list[ConnectionEvent] = []
         self._close: Close | None = None
         self._close_copies = 0
-        self._progress: tuple[int, int] | None = None
+        self._last_copy_at: float | None = None
         self._timers.set(Timer.IDLE, now + IDLE_TIMEOUT)
         self._timers.set(Timer.KEEPALIVE, now + KEEPALIVE)
 
+    @property
+    def _recovery(self) -> Recovery:
+        return self._parts.recovery
+
     # what the application says
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """The path in use: where everything goes."""
+        return self._parts.path.endpoint
+
+    def move(self, now: float, endpoint: Endpoint, rtt: float | None = None) -> None:
+        """Send everything there from now on: it is known to lead to the peer, or is a relay.
+
+        `rtt` is what is known of its round trip. The peer follows when it hears us from there.
+        """
+        if not self.closed and self._paths.move(now, endpoint, rtt):
+            self._events.append(Moved(endpoint))
+
+    def trust(self, now: float, endpoint: Endpoint) -> None:
+        """Follow the peer there without a challenge, for a while: it has been validated."""
+        self._parts.validation.trust(now, endpoint)
+
+    @property
+    def hold(self) -> bool:
+        """Whether content waits; everything else goes on."""
+        return self.content_out.held
+
+    @hold.setter
+    def hold(self, hold: bool) -> None:
+        self.content_out.held = hold
 
     @property
     def source(self) -> ContentSource | None:
@@ -172,7 +236,8 @@ class Connection:
     def withdraw_content(self, start: int, end: int) -> bool:
         """Send no more of a range that was queued; whether nothing of it is in flight any more."""
         self.content_out.withdraw(start, end)
-        return not self._recovery.flight.carries(start, end)
+        recoveries = [self._recovery, *(retired.recovery for retired in self._parts.retired)]
+        return not any(recovery.flight.carries(start, end) for recovery in recoveries)
 
     def expect_content(self, start: int, end: int) -> None:
         """Let the peer send this range; anything outside is a breach of protocol."""
@@ -189,6 +254,11 @@ class Connection:
             text = reason.encode(errors="replace").decode()
             self._close = Close(code, text[:REASON_LENGTH])
             self._close_copies = CLOSE_COPIES
+
+    def lose(self) -> None:
+        """End as if the idle time had passed: somebody needs the room."""
+        if not self.closed:
+            self._judge(Verdict.GONE)
 
     def events(self) -> list[ConnectionEvent]:
         """What has happened since the last call.
@@ -219,7 +289,7 @@ class Connection:
     @property
     def datagram_size(self) -> int:
         """Bytes of the longest datagram that the path is known to carry."""
-        return self._mtu.size
+        return self._parts.mtu.size
 
     # what the network says
 
@@ -227,16 +297,12 @@ class Connection:
         """Bursts for our index have come, from anywhere; what does not verify leaves no trace."""
         if self.closed:
             return
-        opened, length = Opened(), 0
-        keep_old_key = OLD_KEY_RTTS * self._recovery.rtt.smoothed
-        for burst in bursts:
-            last = opened.counters[-1:]
-            self._opener.open(now, burst, keep_old_key, opened)
-            if opened.counters[-1:] != last:
-                length += len(burst.data)
+        opened = Opened()
+        length, newest = self._open(now, bursts, opened)
         if not opened.counters:
             return
         self.established = True
+        self.heard_at = now
         self._timers.set(Timer.IDLE, now + IDLE_TIMEOUT)
         if self._close is not None:
             return
@@ -249,7 +315,31 @@ class Connection:
             self.close(CLOSE_PROTOCOL, error.message)
             self._incoming.events.append(Closed(CLOSE_PROTOCOL, error.message, remote=False))
         self.bytes_received += max(length, self.content_in.came - came)
+        if newest is not None and self._paths.on_newest(now, newest):
+            self._events.append(Moved(newest))
+        for endpoint, size in opened.elsewhere:
+            self._parts.validation.came(endpoint, size)
+        for verdict in self._waiting.heard():
+            self._judge(verdict)
         self._report()
+
+    def _open(
+        self, now: float, bursts: tuple[Burst, ...], opened: Opened
+    ) -> tuple[int, Endpoint | None]:
+        """Open all of them: bytes of those that hold something, and where the newest came from."""
+        opener, endpoint = self._opener, self._parts.path.endpoint
+        length, newest = 0, None
+        keep_old_key = OLD_KEY_RTTS * self._parts.recovery.rtt.smoothed
+        for burst in bursts:
+            last, highest, frames = opened.counters[-1:], opener.newest, len(opened.frames)
+            opener.open(now, burst, keep_old_key, opened)
+            if opened.counters[-1:] != last:
+                length += len(burst.data)
+                if opener.newest != highest:
+                    newest = burst.endpoint
+                if burst.endpoint != endpoint:
+                    opened.note_origin(burst, frames)
+        return length, newest
 
     def _report(self) -> None:
         """Pass on what the way in has to report; a CLOSE of the peer is the end."""
@@ -261,96 +351,67 @@ class Connection:
 
     def transmit(self, now: float) -> Burst | None:
         """The next burst, or None; its bytes are valid until the next call."""
+        if self._close is not None:
+            return self._transmit_close(now, self._close)
         if self.closed:
             return None
-        if self._close is not None:
-            data = self._outgoing.close(now, self._close)
-            stride = len(data)
+        endpoint = self._parts.path.endpoint
+        if self._due.elsewhere or self._parts.validation.candidates:
+            stray = self._outgoing.elsewhere(now)
+            if stray is not None:
+                endpoint, data = stray
+                self.bytes_sent += len(data)
+                return Burst(endpoint, data, len(data))
+        burst = self._outgoing.next(now)
+        if burst is None:
+            self._waiting.rearm(now)
+            return None
+        data, stride = burst
+        self.bytes_sent += len(data)
+        return Burst(endpoint, data, stride)
+
+    def _transmit_close(self, now: float, close: Close) -> Burst | None:
+        """Two copies at once, and one a little later for whom an instant took both."""
+        if self.closed:
+            if self._last_copy_at is None or now < self._last_copy_at:
+                return None
+            self._last_copy_at = None
+        else:
             self._close_copies -= 1
             if not self._close_copies:
                 self._end()
-        else:
-            burst = self._outgoing.next(now)
-            if burst is None:
-                self._rearm(now)
-                return None
-            data, stride = burst
+                self._last_copy_at = now + LAST_COPY_AFTER
+        data = self._outgoing.close(now, close)
         self.bytes_sent += len(data)
-        return Burst(self.endpoint, data, stride)
+        return Burst(self.endpoint, data, len(data))
 
     # what the clock says
 
     def wake(self, now: float) -> None:
         """Deal with every deadline that has passed."""
-        for timer in self._timers.expired(now):
-            match timer:
-                case Timer.IDLE:
-                    self._events.append(Lost())
-                    self._end()
+        if not self.closed:
+            for verdict in self._waiting.wake(now):
+                self._judge(verdict)
+                if self.closed:
                     return
-                case Timer.STALL:
-                    self._on_stall()
-                case Timer.LOSS:
-                    self._incoming.settle(now, self._recovery.on_loss_timer(now))
-                case Timer.PROBE:
-                    self._probe(now)
-                case Timer.KEEPALIVE:
-                    self._due.ping = True
-                    self._timers.set(Timer.KEEPALIVE, now + KEEPALIVE)
-        self._rearm(now)
 
     def deadline(self) -> float | None:
-        """When `wake` is due next."""
-        return None if self.closed else self._timers.next()
+        """When `wake` is due next, or `transmit` with the last copy of our CLOSE."""
+        return self._last_copy_at if self.closed else self._timers.next()
+
+    def _judge(self, verdict: Verdict) -> None:
+        match verdict:
+            case Verdict.GONE:
+                self._events.append(Lost())
+                self._end()
+            case Verdict.STALLED if self._close is None:
+                self._events.append(Lost())
+                self.close(CLOSE_FAILED, "no progress")
+            case Verdict.QUIET:
+                self._events.append(Quiet())
+            case Verdict.HEARD:
+                self._events.append(Heard())
 
     def _end(self) -> None:
         self.closed = True
         self._timers.clear_all()
-
-    def _probe(self, now: float) -> None:
-        """PTO: send again what has waited longest, past the congestion window (RFC 9002 §6.2.4)."""
-        recovery = self._recovery
-        recovery.on_probe_timer(now)
-        if recovery.probes >= BLACK_HOLE_PROBES:
-            self._incoming.fall_back(now)
-        self._due.probes = 2
-        oldest = recovery.flight.oldest()
-        if oldest is None:
-            return
-        for item in oldest.items:
-            if isinstance(item, ControlItem):
-                self._control_out.lost(item.start, item.end)
-        if oldest.length:
-            for start, end in oldest.content_of(oldest.missing & -oldest.missing):
-                self.content_out.again(start, end)
-
-    def _on_stall(self) -> None:
-        if self._close is None and self._progress == self._progress_now():
-            self._events.append(Lost())
-            self.close(CLOSE_FAILED, "no progress")
-
-    def _progress_now(self) -> tuple[int, int] | None:
-        """What moves while the peer takes what we have for it; None if we wait for nothing."""
-        if self.content_out.unfinished or not self._control_out.idle:
-            return self.content_out.acked, self._control_out.acknowledged
-        if len(self._recovery.flight):
-            return -1, self._recovery.meter.delivered
-        return None
-
-    def _rearm(self, now: float) -> None:
-        """Set the timers that follow from the state of others."""
-        timers, recovery = self._timers, self._recovery
-        for timer, at in (
-            (Timer.LOSS, recovery.loss_deadline()),
-            (Timer.PROBE, recovery.probe_deadline()),
-        ):
-            if at is None:
-                timers.clear(timer)
-            else:
-                timers.set(timer, at)
-        progress = self._progress_now()
-        if progress is None:
-            timers.clear(Timer.STALL)
-        elif progress != self._progress or not timers.is_set(Timer.STALL):
-            timers.set(Timer.STALL, now + STALL_TIMEOUT)
-        self._progress = progress

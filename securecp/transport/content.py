@@ -38,6 +38,8 @@ class ContentSender:
         self.source: ContentSource | None = None
         self.limit = limit
         """Bytes that the peer takes in all."""
+        self.held = False
+        """Whether nothing may be sent for now."""
         self._wanted = RangeSet()
         self._new = RangeSet()
         self._again = RangeSet()
@@ -48,7 +50,8 @@ class ContentSender:
     @property
     def pending(self) -> bool:
         """Whether something may be sent now."""
-        return self._again.total > 0 or (self._new.total > 0 and self._counted < self.limit)
+        more = self._again.total > 0 or (self._new.total > 0 and self._counted < self.limit)
+        return more and not self.held
 
     @property
     def unfinished(self) -> bool:
@@ -153,6 +156,11 @@ class ContentReceiver:
     def stored(self) -> int:
         """Bytes that have come and were not forgotten."""
         return self._received.total
+
+    @property
+    def lacking(self) -> bool:
+        """Whether something that is expected has not come."""
+        return self._received.total < self._expected.total
 
     @property
     def limit(self) -> int:

@@ -30,9 +30,9 @@ from securecp.errors import ProtocolError
 from securecp.noise.keypairs import Entropy
 from securecp.transport.calls import Call
 from securecp.transport.cookie import Gate
-from securecp.transport.fragments import numbers
+from securecp.transport.demux import OTHERS, OTHERS_MASK, OURS, index_of
 from securecp.transport.halfopen import HALF_OPEN_LIFE
-from securecp.transport.handshake import NO_SESSION, REPLY_HEAD, Initiator, check_head
+from securecp.transport.handshake import MARK_LENGTH, REPLY_HEAD, Initiator, check_head
 from securecp.transport.reception import Reception
 from securecp.transport.wire import (
     COOKIE,
@@ -55,11 +55,11 @@ C = TypeVar("C", bound=Channel)
 CALL_TIMEOUT = 10.0
 SESSIONS = 256
 SESSIONS_PER_PEER = 4
+SILENCE = 20.0
+"""Seconds after which a session gives way to a new one with the same peer, if there are so many."""
 REPLY_QUEUE = 8
 
-_DATA_BYTE = bytes([DATA])
 _INDEX = Struct(">I")
-_KIND_AND_INDEX = (0, 4, 5, 6, 7)
 
 
 class Connected(NamedTuple, Generic[C]):
@@ -104,7 +104,8 @@ class Exchange(Generic[C]):
     """One identity on one socket: calls, half-open handshakes and sessions.
 
     `allowed(public key)` says who may reach us, `connect(keys, endpoint, now)` makes the channel
-    of a session. `dropped` counts the bursts and handshake datagrams that led to nothing.
+    of a session, `other(now, datagram)` takes what belongs to another protocol on our sockets.
+    `dropped` counts the bursts and handshake datagrams that led to nothing.
     """
 
     def __init__(
@@ -114,7 +115,7 @@ class Exchange(Generic[C]):
         connect: Callable[[SessionKeys, Endpoint, float], C],
         entropy: Entropy,
         parameters: Parameters,
-        session_id: bytes = NO_SESSION,
+        other: Callable[[float, Burst], None] | None = None,
     ) -> None:
         self.dropped = 0
         self._identity = identity
@@ -123,13 +124,12 @@ class Exchange(Generic[C]):
         self._connect = connect
         self._entropy = entropy
         self._parameters = parameters
-        self._session_id = session_id
+        self._other = other
         self._gate = Gate(self._public, entropy)
         self._reception: Reception[C] = Reception(
             identity,
             self._gate,
             parameters=parameters,
-            session_id=session_id,
             entropy=entropy,
             welcome=self._welcome,
             draw_index=self._draw_index,
@@ -148,13 +148,30 @@ class Exchange(Generic[C]):
         }
 
     def call(
-        self, now: float, peer: PublicKey, endpoint: Endpoint, timeout: float = CALL_TIMEOUT
+        self,
+        now: float,
+        peer: PublicKey,
+        endpoint: Endpoint,
+        timeout: float = CALL_TIMEOUT,
+        session_id: bytes | None = None,
     ) -> None:
-        """Call `peer` at `endpoint`; ends in `Connected` or, after `timeout`, in `CallFailed`."""
+        """Call `peer` at `endpoint`; ends in `Connected` or, after `timeout`, in `CallFailed`.
+
+        Both sides find the beginning of `session_id` in `keys.mark`.
+        """
         if bytes(peer) == self._public:
             raise ValueError("this is our own public key")
-        index, initiator = self._begin(bytes(peer))
-        self._calls[index] = Call(now, initiator, endpoint, now + timeout)
+        mark = None if session_id is None else session_id[:MARK_LENGTH]
+        index, initiator = self._begin(bytes(peer), mark)
+        self._calls[index] = Call(now, initiator, endpoint, now + timeout, mark)
+
+    def move_call(
+        self, now: float, peer: PublicKey, endpoint: Endpoint, old: Endpoint | None = None
+    ) -> None:
+        """Calls to `peer`, or the one at `old`, go on at `endpoint` if they have no REPLY yet."""
+        for call in self._calls.values():
+            if call.peer == bytes(peer) and call.initiator and old in (None, call.endpoint):
+                call.move(now, endpoint)
 
     def hang_up(self) -> None:
         """End all calls as if they had not been made; sessions that stand are not touched."""
@@ -164,7 +181,7 @@ class Exchange(Generic[C]):
 
     def receive(self, now: float, *bursts: Burst) -> None:
         """Take datagrams from the socket; what does not verify leaves no trace but `dropped`."""
-        indices = [_index(burst) for burst in bursts]
+        indices = [index_of(burst) for burst in bursts]
         if None not in indices and len(set(indices)) == 1:
             self._quietly(self._on_data, now, *bursts)
             return
@@ -188,7 +205,7 @@ class Exchange(Generic[C]):
             if now >= call.ends_at:
                 self._give_up(index, call)
             elif call.lapsed(now):
-                anew, initiator = self._begin(call.peer)
+                anew, initiator = self._begin(call.peer, call.mark)
                 self._calls[anew] = call.successor(now, initiator)
         for session in list(self._sessions.values()):
             due = session.channel.deadline()
@@ -240,6 +257,8 @@ class Exchange(Generic[C]):
             self._on_data(now, burst)
         elif kind in self._handlers:
             self._handlers[kind](now, burst.endpoint, bytes(burst.data))
+        elif self._other is not None and (kind < OURS or kind & OTHERS_MASK == OTHERS):
+            self._other(now, burst)
         else:
             raise ProtocolError("a datagram of an unknown kind")
 
@@ -267,8 +286,9 @@ class Exchange(Generic[C]):
         if not half.channel.established:
             raise ProtocolError("a DATA datagram is not authentic")
         self._half_open.remove(half)
-        if self._full(half.peer):
+        if self._full(now, half.peer):
             raise ProtocolError("too many sessions")
+        self._make_room(half.peer)
         session = _Session(half.channel, half.keys, half.endpoint, now, decided=True)
         self._sessions[index] = session
         self._announce(session)
@@ -292,17 +312,17 @@ class Exchange(Generic[C]):
         self._sessions[index] = _Session(channel, keys, call.endpoint, now, decided)
         self._events.append(Answered(channel, keys, call.endpoint))
 
-    def _on_cookie(self, now: float, _endpoint: Endpoint, datagram: bytes) -> None:
+    def _on_cookie(self, now: float, endpoint: Endpoint, datagram: bytes) -> None:
         call = self._calls.get(check_head(datagram, COOKIE, COOKIE_LENGTH))
         if call is None:
             raise ProtocolError("a COOKIE for no call")
-        call.take_cookie(now, datagram)
+        call.take_cookie(now, endpoint, datagram)
 
     # who may call, and who is who
 
     def _welcome(self, now: float, peer: bytes, endpoint: Endpoint) -> bool:
         """Whether to answer `peer`, who may be a recording: ask only what changes nothing."""
-        if peer == self._public or not self._allowed(peer) or self._full(peer):
+        if peer == self._public or not self._allowed(peer) or self._full(now, peer):
             return False
         if any(
             session.keys.peer == peer
@@ -321,10 +341,20 @@ class Exchange(Generic[C]):
             )
         )
 
-    def _full(self, peer: bytes) -> bool:
-        sessions = self._sessions.values()
-        peers = [s.keys.peer for s in sessions if s.announced and not s.channel.closed]
-        return len(peers) >= SESSIONS or peers.count(peer) >= SESSIONS_PER_PEER
+    def _standing(self) -> list[_Session[C]]:
+        return [s for s in self._sessions.values() if s.announced and not s.channel.closed]
+
+    def _full(self, now: float, peer: bytes) -> bool:
+        """Whether there is no room for another session, even if a silent one with the peer goes."""
+        standing = self._standing()
+        lively = [s for s in standing if now < s.channel.heard_at + SILENCE and s.keys.peer == peer]
+        return len(standing) >= SESSIONS or len(lively) >= SESSIONS_PER_PEER
+
+    def _make_room(self, peer: bytes) -> None:
+        """A program that was killed and started again has left sessions behind (TR-19)."""
+        theirs = [s.channel for s in self._standing() if s.keys.peer == peer]
+        if len(theirs) >= SESSIONS_PER_PEER:
+            min(theirs, key=lambda channel: channel.heard_at).lose()
 
     def _announce(self, session: _Session[C]) -> None:
         """The session stands: what else we tried with this peer ends."""
@@ -337,7 +367,7 @@ class Exchange(Generic[C]):
                     self._sessions.pop(index, None)
         self._events.append(Connected(session.channel, session.keys, session.endpoint))
 
-    def _begin(self, peer: bytes) -> tuple[int, Initiator]:
+    def _begin(self, peer: bytes, mark: bytes | None) -> tuple[int, Initiator]:
         index = self._draw_index()
         initiator = Initiator(
             self._identity,
@@ -345,7 +375,7 @@ class Exchange(Generic[C]):
             index=index,
             parameters=self._parameters,
             entropy=self._entropy,
-            session_id=self._session_id,
+            mark=mark,
         )
         return index, initiator
 
@@ -356,8 +386,11 @@ class Exchange(Generic[C]):
             self._events.append(CallFailed(call.peer, call.endpoint))
 
     def _forget_closed(self) -> None:
-        for index in [i for i, s in self._sessions.items() if s.channel.closed]:
-            del self._sessions[index]
+        """What is closed and has had its last word."""
+        channels = {index: session.channel for index, session in self._sessions.items()}
+        for index, channel in channels.items():
+            if channel.closed and channel.deadline() is None:
+                del self._sessions[index]
 
     def _draw_index(self) -> int:
         """An index that leads nowhere yet (DG-08)."""
@@ -376,27 +409,3 @@ class Exchange(Generic[C]):
             return False
         self._queue.append((endpoint, datagram))
         return True
-
-
-def _index(burst: Burst) -> bytes | None:
-    """The receiver index that every datagram bears, so that the burst may go on in one piece.
-
-    None if one is no DATA or bears another: GRO may join what a peer sends for two sessions, and
-    what somebody else slips in between. And None for what is too short: alone, it spoils no other.
-    """
-    data, stride = burst.data, burst.stride
-    if data[:1] != _DATA_BYTE or len(data) < SMALLEST_DATAGRAM:
-        return None
-    index = data[4:8].tobytes()
-    if len(data) > stride:
-        count = -(-len(data) // stride)
-        # A train in turn: the index of each is proved with the whole, and no other datagram bears
-        # these numbers.
-        if data[3] and data[2::stride].tobytes() == numbers(count):
-            last = (count - 1) * stride
-            return index if data[last + 4 : last + 8] == index else None
-        for place in _KIND_AND_INDEX:
-            column = bytes(data[place::stride])
-            if column.count(column[:1]) != count:
-                return None
-    return index

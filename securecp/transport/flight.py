@@ -138,6 +138,10 @@ class Flight:
                 lost.append((record, bits))
         return [self._lose(record, bits) for record, bits in lost]
 
+    def drain(self) -> list[Part]:
+        """Take out everything, as lost."""
+        return [self._lose(record, record.missing) for record in list(self._records)]
+
     def _lose(self, record: Record, bits: int) -> Part:
         self.bytes -= record.bytes_of(bits)
         record.missing &= ~bits

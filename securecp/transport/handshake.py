@@ -6,7 +6,7 @@
     REPLY    kind | version | zero u16 | sender index u32 | receiver index u32 | e 32
              | ekem1 1,104 | payload 36 | mac1 16                                             1,200
 
-    payload of HELLO-A: parameters 16 | sender index u32 | 12 random; of REPLY: the first two
+    payload of HELLO-A: parameters 16 | sender index u32 | mark 12; of REPLY: the first two
 
 HELLO-A authenticates by itself, so that nothing of a stranger is kept. The HELLOs are longer than
 the REPLY, so that we never amplify. The indices stand outside of what Noise seals and are
@@ -38,7 +38,10 @@ from securecp.transport.wire import (
 PROTOCOL = "Noise_IKsecurecp1_25519+MLKEM768_ChaChaPoly_SHA256"
 PROLOGUE = b"securecp 1"
 NO_SESSION = bytes(16)
-"""The rendezvous session id when the endpoint was typed."""
+"""What stands in the prologue; both sides must agree on it before they meet, and the called one
+learns of a rendezvous session only by the mark."""
+MARK_LENGTH = 12
+"""Bytes at the end of HELLO-A's payload, and so in the handshake hash (HS-09)."""
 
 HEAD = Struct(">BBHI")
 REPLY_HEAD = Struct(">BBHII")
@@ -73,6 +76,7 @@ class Initiator:
         parameters: Parameters,
         entropy: Entropy,
         session_id: bytes = NO_SESSION,
+        mark: bytes | None = None,
         kem: Kem | None = None,
     ) -> None:
         self.peer = peer
@@ -88,8 +92,9 @@ class Initiator:
             rs=peer,
             kem=kem,
         )
-        payload = parameters.encode() + _INDEX.pack(index) + entropy(12)
-        first = self._noise.write(payload)
+        self._mark = entropy(MARK_LENGTH) if mark is None else mark
+        assert len(self._mark) == MARK_LENGTH
+        first = self._noise.write(parameters.encode() + _INDEX.pack(index) + self._mark)
         e1 = self._noise.write()
         self._hello_a = HEAD.pack(HELLO_A, VERSION, 0, index) + first + e1[:_E1_CUT]
         self._hello_b = HEAD.pack(HELLO_B, VERSION, 0, index) + e1[_E1_CUT:]
@@ -108,7 +113,7 @@ class Initiator:
         if receiver != self._index:
             raise ProtocolError("a REPLY is for another call")
         noise = self._noise.fork()
-        theirs = _parse_payload(noise.read(datagram[_NOISE_3]), their_index)
+        theirs, _ = _parse_payload(noise.read(datagram[_NOISE_3]), their_index)
         self._noise = noise
         send, receive = noise.split()
         return SessionKeys(
@@ -121,6 +126,7 @@ class Initiator:
             hash=noise.hash,
             ours=self._ours,
             theirs=theirs,
+            mark=self._mark,
         )
 
 
@@ -151,7 +157,8 @@ class Responder:
             s=_static(identity),
             kem=kem,
         )
-        self._theirs = _parse_payload(self._noise.read(hello_a[_NOISE_1]), self._their_index)
+        payload = self._noise.read(hello_a[_NOISE_1])
+        self._theirs, self._mark = _parse_payload(payload, self._their_index)
         self._e1_head = hello_a[_E1_HEAD]
 
     @property
@@ -182,6 +189,7 @@ class Responder:
             hash=noise.hash,
             ours=self._ours,
             theirs=self._theirs,
+            mark=self._mark,
         )
         return with_mac1(body, mac1_key(self.peer)), keys
 
@@ -190,8 +198,9 @@ def _static(identity: Identity) -> KeyPair:
     return KeyPair(bytes(identity.public), identity.exchange)
 
 
-def _parse_payload(payload: bytes, index: int) -> Parameters:
-    """Parameters, and the sender index once more; random bytes may follow."""
-    if payload[_PARAMETERS_LENGTH:][: _INDEX.size] != _INDEX.pack(index):
+def _parse_payload(payload: bytes, index: int) -> tuple[Parameters, bytes]:
+    """Parameters, the sender index once more, and what follows: the mark, in a HELLO-A."""
+    rest = payload[_PARAMETERS_LENGTH:]
+    if rest[: _INDEX.size] != _INDEX.pack(index):
         raise ProtocolError("an index was edited on the way")
-    return Parameters.parse(payload[:_PARAMETERS_LENGTH])
+    return Parameters.parse(payload[:_PARAMETERS_LENGTH]), rest[_INDEX.size :]

@@ -72,6 +72,11 @@ class MtuSearch:
         else:
             self._untried = sorted({size, *self._untried})
 
+    def interrupt(self) -> None:
+        """The path is left: probes under way tell nothing and are to be tried anew."""
+        self._untried = sorted({*self._untried, *self._under_way})
+        self._under_way.clear()
+
     def _forget(self, size: int) -> None:
         if size in self._under_way:
             self._under_way.remove(size)

@@ -11,7 +11,7 @@ import struct
 
 from cryptography.exceptions import InvalidTag
 
-from securecp.endpoint import Burst
+from securecp.endpoint import Burst, Endpoint
 from securecp.transport.fragments import Assembly, numbers
 from securecp.transport.frames import CHUNK_HEAD_LENGTH, CHUNK_MARKS
 from securecp.transport.layout import HEAD, VOLLEY, Layout
@@ -36,7 +36,7 @@ _LAYOUTS_KEPT = 32
 class Opened:
     """What one or several bursts held, once verified."""
 
-    __slots__ = ("content", "counters", "end", "frames", "wholes")
+    __slots__ = ("content", "counters", "elsewhere", "end", "frames", "origins", "wholes")
 
     def __init__(self) -> None:
         self.counters: list[tuple[int, int]] = []
@@ -45,10 +45,19 @@ class Opened:
         """Contiguous runs of content: offset and slices, none of them empty."""
         self.frames: list[tuple[int, memoryview]] = []
         """Counter and plaintext of every datagram that is not a CHUNK."""
+        self.elsewhere: list[tuple[Endpoint, int]] = []
+        """Bursts that did not come from the endpoint in use: whence, and how many bytes."""
+        self.origins: dict[int, Endpoint] = {}
+        """Of their datagrams of frames, by counter."""
         self.end = -1
         """Where the last run of content ends."""
         self.wholes = 0
         """Datagrams among them that had come in fragments."""
+
+    def note_origin(self, burst: Burst, frames: int) -> None:
+        """This burst came from elsewhere, and brought the frames from number `frames` on."""
+        self.elsewhere.append((burst.endpoint, len(burst.data)))
+        self.origins.update((counter, burst.endpoint) for counter, _ in self.frames[frames:])
 
     def sort(self, counter: int, plain: memoryview) -> None:
         """Put one opened datagram where it belongs."""
@@ -84,6 +93,11 @@ class Opener:
         """Where trains are opened, up to `VOLLEY` side by side; made when they come."""
         self.dropped = 0
         """Datagrams that did not verify or had been seen."""
+
+    @property
+    def newest(self) -> int:
+        """One more than the highest counter that has verified."""
+        return self._replay.next
 
     def open(
         self, now: float, burst: Burst, keep_old_key: float, opened: Opened | None = None

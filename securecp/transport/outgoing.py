@@ -14,10 +14,12 @@ trains of fragments (`fragments.py`).
 
 from collections.abc import Callable
 
+from securecp.endpoint import Endpoint
 from securecp.transport.flight import Record
 from securecp.transport.fragments import whole_length
 from securecp.transport.frames import (
     CONTROL_OVERHEAD,
+    Challenge,
     Close,
     Control,
     Frame,
@@ -32,6 +34,7 @@ from securecp.transport.layout import CHUNK_OVERHEAD, VOLLEY
 from securecp.transport.parts import AckItem, ControlItem, Parts, WindowItem
 from securecp.transport.timers import Timer
 from securecp.transport.trains import FEWEST_FRAGMENTS
+from securecp.transport.validation import SMALLEST_CHALLENGE
 from securecp.transport.wire import OVERHEAD, per_call
 
 KEEPALIVE = 2.5
@@ -45,7 +48,7 @@ _BUSY_BURST = 8
 _PROBE_WORTH = 8
 """Bytes of content still to be sent for each byte of a probe."""
 _PADDING_OVERHEAD = 5
-"""Array, kind and length before the bytes of a PADDING of 256 to 65,535 bytes."""
+"""Array, kind and length before the bytes of a PADDING of 256 to 65,535 bytes; one less below."""
 
 
 class Outgoing:
@@ -73,6 +76,25 @@ class Outgoing:
         plain = encode(close) if ack is None else encode(ack) + encode(close)
         return self._parts.sealer.frames(now, plain)
 
+    def elsewhere(self, now: float) -> tuple[Endpoint, memoryview] | None:
+        """A datagram for an endpoint that is not in use: RESPONSEs, or a CHALLENGE.
+
+        Neither is in the ledger: who wants an answer asks again.
+        """
+        parts = self._parts
+        if parts.due.elsewhere:
+            endpoint, tokens = parts.due.elsewhere.popitem()
+            plain = b"".join(encode(Response(token)) for token in tokens)
+            parts.validation.spent(endpoint, OVERHEAD + len(plain))
+        else:
+            challenged = parts.validation.challenge(now)
+            if challenged is None:
+                return None
+            endpoint = challenged.endpoint
+            plain = _padded(encode(Challenge(challenged.token)), challenged.size)
+        parts.recovery.strayed(parts.sealer.next_counter)
+        return endpoint, parts.sealer.frames(now, plain)
+
     # frames
 
     def _send_frames(self, now: float) -> memoryview | None:
@@ -95,6 +117,10 @@ class Outgoing:
             eliciting = True
         if not eliciting:
             return parts.sealer.frames(now, plain)
+        if OVERHEAD + len(plain) < SMALLEST_CHALLENGE:
+            # From a new address it pays for the challenge that it makes the peer send.
+            least = OVERHEAD + len(plain) + _PADDING_OVERHEAD - 1
+            plain = _padded(plain, max(SMALLEST_CHALLENGE, least))
         return self._send_eliciting(now, plain, tuple(items))
 
     def _collect(self, now: float) -> tuple[list[Frame], list[object]]:
@@ -162,7 +188,7 @@ class Outgoing:
         """
         parts, recovery = self._parts, self._parts.recovery
         unsent = parts.content_out.unsent
-        if not unsent or not recovery.rtt.sampled:
+        if not unsent or parts.content_out.held or not recovery.rtt.sampled:
             return None
         window = recovery.controller.window
         if recovery.flight.bytes >= window:
@@ -170,9 +196,7 @@ class Outgoing:
         size = parts.mtu.probe(now, min(window // 2, unsent // _PROBE_WORTH))
         if size is None:
             return None
-        ping = encode(Ping())
-        padding = encode(Padding(size - OVERHEAD - len(ping) - _PADDING_OVERHEAD))
-        return self._send_eliciting(now, ping + padding, (), probe=size)
+        return self._send_eliciting(now, _padded(encode(Ping()), size), (), probe=size)
 
     # content
 
@@ -256,3 +280,12 @@ class Outgoing:
 
     def _draw_skip(self) -> int:
         return 1 + int.from_bytes(self._entropy(2)) % (2 * _SKIP_EVERY)
+
+
+def _padded(plain: bytes, size: int) -> bytes:
+    """Frames with PADDING, for a datagram of `size` bytes; where that cannot be, of a few less."""
+    spare = size - OVERHEAD - len(plain)
+    if spare > 255 + _PADDING_OVERHEAD:
+        return plain + encode(Padding(spare - _PADDING_OVERHEAD))
+    shorter = _PADDING_OVERHEAD - 1
+    return plain + encode(Padding(min(spare - shorter, 255))) if spare >= shorter else plain

@@ -42,7 +42,6 @@ class Reception(Generic[C]):
         gate: Gate,
         *,
         parameters: Parameters,
-        session_id: bytes,
         entropy: Entropy,
         welcome: Callable[[float, bytes, Endpoint], bool],
         draw_index: Callable[[], int],
@@ -53,7 +52,6 @@ class Reception(Generic[C]):
         self._gate = gate
         self._load = Load()
         self._parameters = parameters
-        self._session_id = session_id
         self._entropy = entropy
         self._welcome = welcome
         self._draw_index = draw_index
@@ -84,7 +82,6 @@ class Reception(Generic[C]):
             hello,
             parameters=self._parameters,
             entropy=self._entropy,
-            session_id=self._session_id,
         )
         if not self._welcome(now, responder.peer, endpoint):
             raise ProtocolError("this caller is not welcome")

@@ -4,6 +4,7 @@ It feeds the round-trip estimate and the congestion controller and says what was
 was lost; what to do with the content of a lost burst is the connection's business.
 """
 
+import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable
 from itertools import groupby
@@ -21,6 +22,7 @@ LARGEST_PACKET_THRESHOLD = 300
 PERSISTENT = 3
 """PTOs without any delivery that count as persistent congestion."""
 _SKIPPED_KEPT = 128
+_STRAYS_KEPT = 32
 _ROUNDING = 1e-6
 """`sent_at + delay - delay` may be a hair less than `sent_at`: the timer must find its loss."""
 
@@ -40,21 +42,49 @@ class Outcome:
 class Recovery:
     """Loss detection of one path."""
 
-    def __init__(self, controller: Controller) -> None:
+    def __init__(self, controller: Controller, rtt: Rtt | None = None) -> None:
         self.controller = controller
-        self.rtt = Rtt()
+        self.rtt = Rtt() if rtt is None else rtt
         self.flight = Flight()
         self.meter = DeliveryMeter()
         self.probes = 0
         """PTOs in a row without an answer."""
         self.lost_bytes = 0
         self.app_limited = False
+        self.answered_at = -math.inf
+        """When something was newly acknowledged, for the last time."""
+        self._end: int | None = None
+        """What bears this counter or a higher one went by another path."""
+        self._strays: list[int] = []
+        """Counters below that which went by another path all the same."""
         self._newest_acked_at = 0.0
         self._threshold = PACKET_THRESHOLD
         self._skipped: list[int] = []
         self._loss_at: float | None = None
         self._eliciting_at = 0.0
         """When something that asks for an ACK was sent, or the PTO expired, for the last time."""
+
+    def share(self, skipped: list[int]) -> None:
+        """Take part in what all paths of a connection know of counters left out."""
+        self._skipped = skipped
+
+    def retire(self, end: int, controller: Controller) -> None:
+        """Nothing more is sent here: all from counter `end` on goes by another path."""
+        self._end = end
+        self.controller = controller
+
+    def strayed(self, counter: int) -> None:
+        """A datagram under this counter went by another path: it says nothing of the order here."""
+        self._strays.append(counter)
+        if len(self._strays) > _STRAYS_KEPT:
+            del self._strays[0]
+
+    def give_up(self) -> Outcome:
+        """All that is in flight counts as lost; what is acknowledged after that is late."""
+        outcome = Outcome()
+        outcome.lost = self.flight.drain()
+        self._loss_at = None
+        return outcome
 
     def skipped(self, counter: int) -> None:
         """This counter was never used: an ACK that names it is a lie."""
@@ -73,10 +103,16 @@ class Recovery:
         """Take an ACK; ProtocolError if it names what was never sent (TR-01, TR-02)."""
         self._check(ack.ranges, next_counter)
         outcome = Outcome()
-        largest = ack.ranges[0][1] - 1
+        ranges = ack.ranges
+        if self._end is not None or self._strays:
+            ranges = self._ours(ranges)
+            if not ranges:
+                return outcome
+        largest = ranges[0][1] - 1
         newly_largest = largest > self.flight.largest_acked
-        outcome.acked, outcome.late = self.flight.acknowledge(ack.ranges)
+        outcome.acked, outcome.late = self.flight.acknowledge(ranges)
         if outcome.acked:
+            self.answered_at = now
             newest = max((record for record, _ in outcome.acked), key=lambda record: record.first)
             if newly_largest and newest.first + newest.count > largest:
                 self.rtt.update(now, now - newest.sent_at, ack.delay / 1e6, MAX_DELAY)
@@ -112,6 +148,23 @@ class Recovery:
         if not len(self.flight) or self._loss_at is not None:
             return None
         return self._eliciting_at + self.rtt.pto(MAX_DELAY, self.probes)
+
+    def unanswered_since(self) -> float | None:
+        """Since when what is in flight has had no answer; None if nothing is."""
+        oldest = self.flight.oldest()
+        return None if oldest is None else max(oldest.sent_at, self.answered_at)
+
+    def _ours(self, ranges: tuple[tuple[int, int], ...]) -> tuple[tuple[int, int], ...]:
+        """Ranges that end with what was sent on this path, so that the largest tells its order."""
+        strays = self._strays = [at for at in self._strays if at > self.flight.largest_acked]
+        found = []
+        for start, stop in ranges:
+            end = stop if self._end is None else min(stop, self._end)
+            while end > start and end - 1 in strays:
+                end -= 1
+            if end > start:
+                found.append((start, end))
+        return tuple(found)
 
     def _check(self, ranges: tuple[tuple[int, int], ...], next_counter: int) -> None:
         if ranges[0][1] > next_counter:

@@ -11,35 +11,31 @@ WINDOW = 65_536
 class ReplayWindow:
     """Remembers the `size` counters below the highest one marked."""
 
-    __slots__ = ("_next", "_ring", "_size")
+    __slots__ = ("_ring", "_size", "next")
 
     def __init__(self, size: int = WINDOW) -> None:
         self._size = size
         self._ring = bytearray(size)
-        self._next = 0
-
-    @property
-    def next(self) -> int:
+        self.next = 0
         """One more than the highest counter marked."""
-        return self._next
 
     def seen(self, counter: int) -> bool:
         """Whether the counter was marked, or is too old to tell."""
-        if counter >= self._next:
+        if counter >= self.next:
             return False
-        return counter < self._next - self._size or self._ring[counter % self._size] == 1
+        return counter < self.next - self._size or self._ring[counter % self._size] == 1
 
     def fresh(self, first: int, count: int) -> bool:
         """Whether none of the `count` (at least one) counters from `first` up was seen.
 
         Measured: 0.1 µs for a run above the window, 0.4 µs for one inside.
         """
-        if first >= self._next:
+        if first >= self.next:
             return True
         # Below what is marked, a run that reaches past it holds the counter that was marked last.
-        if first + count > self._next:
+        if first + count > self.next:
             return False
-        if first < self._next - self._size:
+        if first < self.next - self._size:
             return False
         begin = first % self._size
         end = begin + count
@@ -53,11 +49,11 @@ class ReplayWindow:
         Measured: 0.4 µs for a run of 64.
         """
         end = first + count
-        if end > self._next:
-            if first > self._next:
-                self._fill(max(self._next, first - self._size), first, 0)
-            self._next = end
-        self._fill(max(first, self._next - self._size), end, 1)
+        if end > self.next:
+            if first > self.next:
+                self._fill(max(self.next, first - self._size), first, 0)
+            self.next = end
+        self._fill(max(first, self.next - self._size), end, 1)
 
     def _fill(self, first: int, end: int, value: int) -> None:
         """Set the ring for counters `first` to `end`, at most one lap, to `value`."""

@@ -11,6 +11,9 @@ INITIAL_RTT = 0.333
 """Assumed before the first sample (RFC 9002 kInitialRtt)."""
 SMALLEST_PTO = 0.2
 LARGEST_PTO = 60.0
+LONGEST_BACKOFF = 2.0
+"""No PTO is doubled beyond this, so that we speak soon after an outage has ended: two datagrams in
+two seconds congest nothing, and after the idle time there are none."""
 MINIMUM_LIFE = 10.0
 """Seconds for which a least RTT counts: a path that has become longer is believed after that."""
 _TIME_THRESHOLD = 9 / 8
@@ -75,7 +78,8 @@ class Rtt:
     def pto(self, max_ack_delay: float, backoff: int = 0) -> float:
         """Seconds from sending to the probe, doubled `backoff` times, never past the limits."""
         base = self.smoothed + max(4 * self.variance, GRANULARITY) + max_ack_delay
-        return min(max(base, SMALLEST_PTO) * 2.0 ** min(backoff, 16), LARGEST_PTO)
+        base = min(max(base, SMALLEST_PTO), LARGEST_PTO)
+        return max(base, min(base * 2.0 ** min(backoff, 16), LONGEST_BACKOFF))
 
     def loss_delay(self) -> float:
         """Seconds after which a burst older than an acknowledged one is lost (RFC 9002 §6.1.2)."""

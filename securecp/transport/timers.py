@@ -21,6 +21,12 @@ class Timer(IntEnum):
     """The next burst may leave."""
     KEEPALIVE = 6
     """Say something, so that the peer and the NATs know we are there."""
+    LISTEN = 7
+    """Content has stopped coming: ask, for our address may have changed."""
+    QUIET = 8
+    """What we have sent has had no answer for too long."""
+    PATH = 9
+    """A challenge is due, or something on a path that we have left."""
 
 
 class Timers:

@@ -65,6 +65,13 @@ class Channel(Protocol):
     def closed(self) -> bool:
         """Nothing more will be sent or received; the exchange forgets the channel."""
 
+    @property
+    def heard_at(self) -> float:
+        """When a datagram of the peer last verified."""
+
+    def lose(self) -> None:
+        """The peer is given up; it is told nothing."""
+
     def receive(self, now: float, *bursts: Burst) -> None: ...
     def wake(self, now: float) -> None: ...
     def transmit(self, now: float) -> Burst | None: ...
@@ -115,6 +122,8 @@ class SessionKeys(NamedTuple):
     """The handshake hash: names this channel for anything bound to it."""
     ours: Parameters
     theirs: Parameters
+    mark: bytes = b""
+    """The initiator's 12 bytes: the first of the rendezvous session id, random if there is none."""
 
     def __repr__(self) -> str:
         """Say whose keys, never the keys: a dump must not open the session."""

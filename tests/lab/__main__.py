@@ -1,6 +1,7 @@
 """The NAT laboratory by hand; needs root, or: unshare -Urnm.
 
 python -m tests.lab matrix [--runs N] [--cells …] [--delay-ms 20]   transfers between all pairs
+python -m tests.lab faults [--runs N] [--only …]    transfers to which something happens
 python -m tests.lab hold LEFT RIGHT             two homes and a server, until Ctrl-C
 python -m tests.lab run LEFT RIGHT -- COMMAND   the same while a command runs
 python -m tests.lab speed                       what the internet in user space carries
@@ -17,13 +18,20 @@ import sys
 from pathlib import Path
 
 from tests.lab import pairs, speed
+from tests.lab.faults import FAULTS, Fault
 from tests.lab.matrix import CELLS, SIDES, Cell, home
 from tests.lab.namespaces import requirements
+from tests.lab.ride import Outcome, ride
+from tests.lab.rivals import table as rivals
 from tests.lab.routers import KINDS
 from tests.lab.topology import Lab
 
 MEGA = 1_000_000
 HEAD = "| cell | expected | runs | success | how | median | p95 |\n|---|---|---|---|---|---|---|"
+FAULTS_HEAD = (
+    "| fault | proves | paths (¦: it happens) | longest gap | until it went on | | remarks |\n"
+    "|---|---|---|---|---|---|---|"
+)
 
 
 def main() -> int:
@@ -39,6 +47,8 @@ def main() -> int:
         return speed.main()
     if options.command == "matrix":
         return matrix(options)
+    if options.command == "faults":
+        return faults(options)
     return entered(options)
 
 
@@ -58,7 +68,18 @@ def parse() -> argparse.Namespace:
     over.add_argument("--size", type=int, default=0, help="bytes of content (by cell)")
     over.add_argument("--patience", type=float, default=30.0, help="seconds for one transfer (30)")
     over.add_argument("--stories", type=Path, help="a file for all events of what went wrong")
+    over.add_argument(
+        "--rivals",
+        nargs="?",
+        const="free",
+        choices=("free", "tcp"),
+        help="beside aioice and iroh, from PyPI; how their signals are carried (free)",
+    )
     _internet(over, rate=10.0, delay=20.0)
+    wrong = commands.add_parser("faults")
+    wrong.add_argument("--runs", type=int, default=1, help="of each fault (1); roles take turns")
+    wrong.add_argument("--only", default="*", help="such as 'cut*,mtu*' (all)")
+    wrong.add_argument("--stories", type=Path, help="a file for all events of what went wrong")
     for name in ("hold", "run"):
         entered = commands.add_parser(name)
         entered.add_argument("left", choices=SIDES)
@@ -101,6 +122,8 @@ def matrix(options: argparse.Namespace) -> int:
         options.size,
         options.patience,
     )
+    if options.rivals:
+        return rivals.main(chosen, how, options.runs, options.stories, options.rivals)
     print(
         f"{options.delay_ms:g} ms one way, {options.loss:.0%} lost, {options.rate:g} MB/s\n\n{HEAD}"
     )
@@ -131,6 +154,34 @@ def row(cell: Cell, outcomes: list[pairs.Outcome]) -> str:
     good = sum(each.good for each in outcomes)
     words = [cell.name, cell.expected, len(outcomes), f"{good}/{len(outcomes)}", ways, *shown]
     return f"| {' | '.join(map(str, words))} |"
+
+
+def faults(options: argparse.Namespace) -> int:
+    patterns = str(options.only).split(",")
+    print(f"{FAULTS_HEAD}", flush=True)
+    tried = bad = 0
+    for fault in FAULTS.values():
+        if not any(fnmatch.fnmatchcase(fault.name, pattern) for pattern in patterns):
+            continue
+        if lacking := requirements(*fault.tools):
+            print(f"| {fault.name} | {fault.ids} | | | | not tried | {lacking} |", flush=True)
+            continue
+        for run in range(options.runs):
+            outcome = ride(fault.ride, swapped=run % 2 == 1)
+            print(fault_row(fault, outcome), flush=True)
+            tried, bad = tried + 1, bad + (not outcome.good)
+            if outcome.story and options.stories:
+                with options.stories.open("a") as stories:
+                    stories.write(f"== {fault.name}\n{outcome.story}\n\n")
+    print(f"\n{tried} rides, {bad} failed")
+    return min(bad, 1)
+
+
+def fault_row(fault: Fault, outcome: Outcome) -> str:
+    times = ["" if each is None else f"{each:.2f} s" for each in (outcome.gap, outcome.recovered)]
+    verdict = "ok" if outcome.good else "FAILED"
+    words = [fault.name, fault.ids, outcome.path.replace("|", "¦"), *times, verdict]
+    return f"| {' | '.join([*words, outcome.remarks])} |"
 
 
 def entered(options: argparse.Namespace) -> int:

@@ -72,6 +72,8 @@ def on_fake(*plan: int, offload: bool = True) -> tuple[UdpSocket, FakeSocket]:
 class FakeUdp:
     """What the driver needs of a UdpSocket; `full` datagrams are not taken at first."""
 
+    via = 0
+
     def __init__(self, receive: Callable[[], Burst | None] = lambda: None) -> None:
         self.receive = receive
         self.sent: list[bytes] = []
@@ -79,8 +81,8 @@ class FakeUdp:
         """For each call of `send`, how many bytes go out; None for all."""
         self._pair = socket.socketpair()
 
-    def fileno(self) -> int:
-        return self._pair[0].fileno()
+    def filenos(self) -> list[int]:
+        return [self._pair[0].fileno()]
 
     def send(self, burst: Burst) -> Burst | None:
         count = self.taken.popleft() if self.taken else None
@@ -90,6 +92,14 @@ class FakeUdp:
         if count:
             self.sent.append(bytes(burst.data[:count]))
         return burst._replace(data=burst.data[count:])
+
+    def ring(self) -> None:
+        """From now on there seems to be something to read."""
+        self._pair[1].send(b"!")
+
+    @property
+    def closed(self) -> bool:
+        return self._pair[0].fileno() < 0
 
     def close(self) -> None:
         for end in self._pair:

@@ -155,7 +155,7 @@ def test_dg01_on_a_real_socket_too() -> None:
     driver = Driver(right, machine)
     try:
         for _ in range(100):
-            left._socket.sendto(b"", right.endpoint)
+            left._socket.sendto(b"", right.endpoint[:2])
         left.send(burst_to(right.endpoint, b"at last", 7))
         driver.run(lambda: b"at last" in machine.received)
         assert machine.received[:-1] == [b""] * (len(machine.received) - 1)

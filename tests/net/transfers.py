@@ -10,8 +10,9 @@ import pytest
 
 from keys.identity import Identity
 from securecp.events import Done, Event
-from securecp.net import dial
-from securecp.net.dial import ReceiveOptions, SendOptions
+from securecp.net import attend, dial
+from securecp.net.attend import ReceiveOptions
+from securecp.net.dial import SendOptions
 from securecp.net.pace import Pace
 from securecp.net.udp import UdpSocket
 from securecp.session import Decision
@@ -55,18 +56,17 @@ def transfer(
             allowed=lambda _: True,
             policy=lambda _: Decision.ACCEPT,
             into=lambda _: into,
-            socket=receiver,
+            sockets=[receiver],
             once=True,
             limit=limit,
         )
         try:
-            dial.receive(options, _ignore, lambda _: True)
+            attend.receive(options, _ignore, lambda _: True)
         except BaseException as error:
             failures.append(error)
 
     thread = threading.Thread(target=receive, daemon=True)
     thread.start()
-    monkeypatch.setattr(dial, "bind", lambda _: sender)
     send = SendOptions(
         identity=ours,
         peer=bytes(theirs.public),
@@ -74,6 +74,7 @@ def transfer(
         paths=[source],
         timeout=PATIENCE,
         pace=pace or Pace(),
+        sockets=[sender],
     )
     done = dial.send(send, _ignore)
     thread.join(PATIENCE)

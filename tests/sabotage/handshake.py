@@ -115,7 +115,7 @@ EDITS = (
     Edit(
         "an index may be edited on the way",
         "securecp/transport/handshake.py",
-        "if payload[_PARAMETERS_LENGTH:][: _INDEX.size] != _INDEX.pack(index):",
+        "if rest[: _INDEX.size] != _INDEX.pack(index):",
         "if not payload:",
         (
             f"{HANDSHAKE}::test_hs11_every_flip_of_hello_a_fails_behind_mac1",
@@ -170,7 +170,7 @@ EDITS = (
     Edit(
         "a cookie is good at any endpoint",
         "securecp/transport/cookie.py",
-        "return mac(secret, str(endpoint).encode())",
+        'return mac(secret, f"{endpoint}{door}".encode())',
         'return mac(secret, b"")',
         (f"{COOKIE}::test_a_cookie_comes_back_as_proof_of_the_endpoint",),
     ),
@@ -283,8 +283,8 @@ EDITS = (
     Edit(
         "anyone may call",
         "securecp/transport/exchange.py",
-        "if peer == self._public or not self._allowed(peer) or self._full(peer):",
-        "if peer == self._public or self._full(peer):",
+        "if peer == self._public or not self._allowed(peer) or self._full(now, peer):",
+        "if peer == self._public or self._full(now, peer):",
         (f"{CALLED}::test_hs07_an_unknown_caller_gets_the_silence_that_garbage_gets",),
     ),
     Edit(
@@ -297,8 +297,8 @@ EDITS = (
     Edit(
         "a contact may have any number of sessions",
         "securecp/transport/exchange.py",
-        "return len(peers) >= SESSIONS or peers.count(peer) >= SESSIONS_PER_PEER",
-        "return len(peers) >= SESSIONS",
+        "return len(standing) >= SESSIONS or len(lively) >= SESSIONS_PER_PEER",
+        "return len(standing) >= SESSIONS",
         (f"{CALLED}::test_a_contact_has_at_most_four_sessions",),
     ),
     Edit(

@@ -163,16 +163,16 @@ EDITS = (
     ),
     Edit(
         "a peer that acknowledges nothing is borne with",
-        "securecp/transport/connection.py",
-        "return -1, self._recovery.meter.delivered",
+        "securecp/transport/waiting.py",
+        "return -1, parts.delivered",
         "return None",
         (f"{CONNECTION}::test_tr09_even_when_there_is_nothing_to_send",),
     ),
     Edit(
         "pings count as progress of content",
-        "securecp/transport/connection.py",
-        "if self.content_out.unfinished or not self._control_out.idle:",
-        "if self.bytes_sent < 0:",
+        "securecp/transport/waiting.py",
+        "if (content.unfinished and not content.held) or not control.idle:",
+        "if content.acked < 0:",
         (f"{CONNECTION}::test_tr09_pings_that_get_through_are_no_progress_of_content",),
     ),
     Edit(

@@ -12,20 +12,24 @@ DEMUX = "tests/transport/test_exchange_demux.py"
 FRAGMENTS = "tests/transport/test_fragments.py"
 REFUSALS = "tests/transport/test_refusals.py"
 VOLLEYS = "tests/transport/test_volleys.py"
+PATHS = "tests/transport/test_paths.py"
+MOVES = "tests/simulation/test_paths.py"
+HIJACKS = "tests/simulation/test_paths_attacks.py"
+CALLS = "tests/transport/test_exchange_paths.py"
 
 EDITS = (
     Edit(
         "a counter below the replay window counts as new",
         "securecp/transport/replay.py",
-        "return counter < self._next - self._size or self._ring",
+        "return counter < self.next - self._size or self._ring",
         "return self._ring",
         (REPLAY,),
     ),
     Edit(
         "a run below the replay window counts as new",
         "securecp/transport/replay.py",
-        "if first < self._next - self._size:\n            return False",
-        "if first < self._next - self._size:\n            return True",
+        "if first < self.next - self._size:\n            return False",
+        "if first < self.next - self._size:\n            return True",
         (REPLAY,),
     ),
     Edit(
@@ -107,21 +111,21 @@ EDITS = (
     ),
     Edit(
         "a datagram too short for anything speaks for the bursts read with it",
-        "securecp/transport/exchange.py",
+        "securecp/transport/demux.py",
         "if data[:1] != _DATA_BYTE or len(data) < SMALLEST_DATAGRAM:",
         "if data[:1] != _DATA_BYTE:",
         (f"{DEMUX}::test_dg02_a_short_datagram_under_a_live_index_spoils_no_burst_beside_it",),
     ),
     Edit(
         "the first and the last fragment speak for all between",
-        "securecp/transport/exchange.py",
+        "securecp/transport/demux.py",
         "if data[3] and data[2::stride].tobytes() == numbers(count):",
         "if data[3] and data[2] == 0:",
         (f"{DEMUX}::test_dg17_forged_fragments_around_a_burst_lead_it_to_nobody_else",),
     ),
     Edit(
         "the last fragment may be of another session",
-        "securecp/transport/exchange.py",
+        "securecp/transport/demux.py",
         "return index if data[last + 4 : last + 8] == index else None",
         "return index",
         (f"{DEMUX}::test_dg17_a_train_with_the_end_of_another_is_looked_at_one_by_one",),
@@ -319,16 +323,16 @@ EDITS = (
     ),
     Edit(
         "a window that stays shut is waited for without end",
-        "securecp/transport/connection.py",
-        "                    self._on_stall()\n",
-        "                    pass\n",
+        "securecp/transport/waiting.py",
+        "                        yield Verdict.STALLED\n",
+        "                        pass\n",
         (f"{ATTACKS}::test_tr08_a_window_shut_for_ever_ends_within_its_time",),
     ),
     Edit(
         "replies to challenges pile up",
         "securecp/transport/incoming.py",
-        "if len(parts.due.responses) < RESPONSES:",
-        "if frame.token:",
+        "if len(due.responses) + sum(map(len, due.elsewhere.values())) >= RESPONSES:",
+        "if not token:",
         (f"{ATTACKS}::test_tr11_a_flood_that_asks_for_replies_is_answered_sparingly",),
     ),
     Edit(
@@ -341,8 +345,8 @@ EDITS = (
     Edit(
         "a closed connection takes datagrams",
         "securecp/transport/connection.py",
-        "        if self.closed:\n            return\n        opened, length =",
-        "        opened, length =",
+        "        if self.closed:\n            return\n        opened = Opened()",
+        "        opened = Opened()",
         (f"{ENDINGS}::test_tr17_a_close_counts_once_and_nothing_revives",),
     ),
     Edit(
@@ -358,11 +362,8 @@ EDITS = (
     Edit(
         "a silent peer is never given up",
         "securecp/transport/connection.py",
-        (
-            "                    self._events.append(Lost())\n                    "
-            "self._end()\n                    return\n"
-        ),
-        "                    pass\n",
+        "                self._events.append(Lost())\n                self._end()\n",
+        "                pass\n",
         (f"{ENDINGS}::test_tr15_a_peer_that_has_gone_is_found_by_silence",),
     ),
     Edit(
@@ -378,10 +379,10 @@ EDITS = (
     Edit(
         "garbage counts as a sign of life",
         "securecp/transport/connection.py",
-        "            self._opener.open(now,",
+        "            opener.open(now,",
         (
             "            self._timers.set(Timer.IDLE, now + IDLE_TIMEOUT)\n"
-            "            self._opener.open(now,"
+            "            opener.open(now,"
         ),
         (f"{REFUSALS}::test_dg07_garbage_is_no_sign_of_life",),
     ),
@@ -477,5 +478,159 @@ EDITS = (
         "if msgpack.version < (1, 2, 4):",
         "if msgpack.version < (0, 0, 1):",
         (f"{CODEC}::test_dg13_an_old_msgpack_is_refused",),
+    ),
+    Edit(
+        "the peer is followed to where it has shown nothing",
+        "securecp/transport/paths.py",
+        "if not parts.validation.trusts(now, endpoint):",
+        "if not endpoint.port:",
+        (
+            f"{HIJACKS}::test_tr12_an_address_that_does_not_answer_gets_three_challenges_and_nothing_else",
+        ),
+    ),
+    Edit(
+        "trust does not end",
+        "securecp/transport/validation.py",
+        "return now < self._trusted.get(endpoint, -math.inf)",
+        "return endpoint in self._trusted",
+        (f"{HIJACKS}::test_tr13_what_was_used_long_ago_is_challenged_like_any_other",),
+    ),
+    Edit(
+        "an endpoint is challenged without end",
+        "securecp/transport/validation.py",
+        "return self.sent < CHALLENGES and self.credit",
+        "return self.sent < 1_000 and self.credit",
+        (f"{HIJACKS}::test_tr13_one_who_copies_all_datagrams_does_not_move_the_path",),
+    ),
+    Edit(
+        "a challenge is longer than what it answers",
+        "securecp/transport/validation.py",
+        "size = min(candidate.credit, BASE_DATAGRAM)",
+        "size = BASE_DATAGRAM",
+        (f"{HIJACKS}::test_tr12_it_gets_no_more_bytes_than_came_from_it",),
+    ),
+    Edit(
+        "responses to an endpoint without trust cost it nothing",
+        "securecp/transport/outgoing.py",
+        "            parts.validation.spent(endpoint, OVERHEAD + len(plain))\n",
+        "",
+        (f"{HIJACKS}::test_tr11_a_response_goes_where_its_challenge_came_from_and_is_no_longer",),
+    ),
+    Edit(
+        "a response counts from anywhere",
+        "securecp/transport/validation.py",
+        (
+            "        candidate = self.candidates.get(endpoint)\n"
+            "        if candidate is not None and hmac"
+        ),
+        (
+            "        endpoint = next(iter(self.candidates), endpoint)\n"
+            "        candidate = self.candidates.get(endpoint)\n"
+            "        if candidate is not None and hmac"
+        ),
+        (f"{HIJACKS}::test_tr12_only_an_answer_from_there_moves_the_path",),
+    ),
+    Edit(
+        "any response is an answer",
+        "securecp/transport/validation.py",
+        "if candidate is not None and hmac.compare_digest(candidate.token, token):",
+        "if candidate is not None:",
+        (
+            f"{HIJACKS}::test_tr12_only_an_answer_from_there_moves_the_path",
+            f"{HIJACKS}::test_tr12_an_answer_that_nobody_asked_for_is_none",
+        ),
+    ),
+    Edit(
+        "an old datagram from elsewhere is a move",
+        "securecp/transport/connection.py",
+        "if opener.newest != highest:",
+        "if opener.newest:",
+        (f"{HIJACKS}::test_tr13_an_old_datagram_from_elsewhere_is_no_move",),
+    ),
+    Edit(
+        "a path flaps as often as the peer likes",
+        "securecp/transport/paths.py",
+        "if len(switches) == SWITCHES and now - switches[0] < SWITCHES_TIME:",
+        "if len(switches) > SWITCHES:",
+        (f"{HIJACKS}::test_tr14_at_most_four_switches_in_ten_seconds",),
+    ),
+    Edit(
+        "ports flap as often as the peer likes",
+        "securecp/transport/paths.py",
+        "            switches.append(now)\n",
+        "",
+        (f"{HIJACKS}::test_tr14_ports_that_change_count_as_well",),
+    ),
+    Edit(
+        "sessions that are dead shut their peer out",
+        "securecp/transport/exchange.py",
+        "lively = [s for s in standing if now < s.channel.heard_at + SILENCE and",
+        "lively = [s for s in standing if",
+        (
+            "tests/transport/test_exchange_called.py::test_tr19_of_four_sessions_the_most_silent_one_gives_way",
+        ),
+    ),
+    Edit(
+        "what a path that we have left still carries counts as gone",
+        "securecp/transport/connection.py",
+        "*(retired.recovery for retired in self._parts.retired)]\n        return",
+        "]\n        return",
+        (f"{PATHS}::test_content_that_is_withdrawn_may_still_be_in_flight_on_the_path_left",),
+    ),
+    Edit(
+        "a door is no part of a path",
+        "securecp/transport/paths.py",
+        "        if endpoint == parts.path.endpoint:\n            if",
+        "        if endpoint[:2] == parts.path.endpoint[:2]:\n            if",
+        (f"{HIJACKS}::test_tr12_a_door_is_part_of_the_endpoint",),
+    ),
+    Edit(
+        "candidates pile up",
+        "securecp/transport/validation.py",
+        "if len(self.candidates) >= CANDIDATES:",
+        "if not self.candidates and self._trusted is None:",
+        (f"{HIJACKS}::test_tr12_endpoints_without_number_cost_little",),
+    ),
+    Edit(
+        "our word is nothing against what the peer sent before",
+        "securecp/transport/paths.py",
+        "return not self.word_stands(now) and self._follow(now, endpoint)",
+        "return self._follow(now, endpoint)",
+        (f"{MOVES}::test_from_a_slow_relay_to_a_direct_path_without_a_stall",),
+    ),
+    Edit(
+        "what was in flight on a third path is forgotten",
+        "securecp/transport/paths.py",
+        "            self._lose(now, parts.retired[0])\n",
+        "",
+        (f"{PATHS}::test_many_moves_keep_two_paths_in_flight_and_lose_nothing",),
+    ),
+    Edit(
+        "the order on a new path counts on the old",
+        "securecp/transport/recovery.py",
+        "end = stop if self._end is None else min(stop, self._end)",
+        "end = stop",
+        (f"{PATHS}::test_newer_counters_of_the_new_path_make_nothing_lost_on_the_old",),
+    ),
+    Edit(
+        "counters left out on a path left may be acknowledged",
+        "securecp/transport/parts.py",
+        "        self.recovery.share(self.skipped)\n",
+        "",
+        (f"{PATHS}::test_tr02_a_counter_left_out_on_the_path_left_is_still_a_trap",),
+    ),
+    Edit(
+        "a cookie is good behind every door",
+        "securecp/transport/cookie.py",
+        'door = f"%{endpoint.via}" if endpoint.via else ""',
+        'door = ""',
+        (f"{CALLS}::test_hs01_a_cookie_is_for_one_door",),
+    ),
+    Edit(
+        "the session id of a call is not bound",
+        "securecp/transport/exchange.py",
+        "            mark=mark,\n",
+        "",
+        (f"{CALLS}::test_hs09_the_session_id_is_known_to_both_sides_and_in_the_hash",),
     ),
 )

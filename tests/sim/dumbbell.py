@@ -15,6 +15,7 @@ from itertools import count
 from random import Random
 
 from securecp.endpoint import Burst, Endpoint
+from securecp.transport.bbr import Bbr
 from securecp.transport.congestion import Controller
 from securecp.transport.connection import Connection
 from tests.sim.host import coalesce
@@ -94,7 +95,8 @@ class Flow:
         self.size = size
         self.content = Zeros()
         entropy = Random(f"flow {seed}").randbytes
-        self.sender = Connection(ours, RIGHT, starts, entropy, controller=controller)
+        made = controller or Bbr()
+        self.sender = Connection(ours, RIGHT, starts, entropy, controller=lambda: made)
         self.receiver = Connection(theirs, LEFT, starts, entropy)
         self.sender.source = self.content
         self.receiver.sink = self.content

@@ -63,6 +63,8 @@ class Host:
     ) -> None:
         self.name = name
         self.endpoint = endpoint
+        self.doors = {0: endpoint}
+        """Where datagrams leave and arrive, by the door that ends know."""
         self.options = options
         self.end: End
         self.storm = STORM

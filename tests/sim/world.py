@@ -66,11 +66,24 @@ class World:
         self.hosts[endpoint] = host
         return host
 
+    def door(self, host: Host, via: int, endpoint: Endpoint) -> None:
+        """Give a host another door, or another endpoint at one: a NAT does that unasked."""
+        former = host.doors.get(via)
+        if former is not None:
+            del self.hosts[former]
+        host.doors[via] = endpoint
+        self.hosts[endpoint] = host
+
     def link(self, source: Host, destination: Host, options: LinkOptions) -> None:
         """Join two hosts in one direction."""
-        name = f"{source.name} to {destination.name}"
-        link = Link(options, self.random(name), self.struck)
-        self.links[source.endpoint.address, destination.endpoint.address] = link
+        ends = source.endpoint.address, destination.endpoint.address
+        self.way(*ends, options, f"{source.name} to {destination.name}")
+
+    def way(self, source: str, destination: str, options: LinkOptions, name: str = "") -> Link:
+        """Join two addresses in one direction."""
+        link = Link(options, self.random(name or f"{source} to {destination}"), self.struck)
+        self.links[source, destination] = link
+        return link
 
     def join(self, left: Host, right: Host, forth: LinkOptions, back: LinkOptions) -> None:
         """Join two hosts in both directions."""
@@ -89,15 +102,17 @@ class World:
         self._record(b">", host, datagram)
         for watch in self.watches:
             watch.sent(host, destination, datagram)
+        source = host.doors[destination.via]
+        destination = Endpoint(destination.address, destination.port)
         passing = [datagram]
         for tap in self.taps:
             passing = [
                 result
                 for each in passing
-                for result in tap.passing(host.endpoint, destination, each)
+                for result in tap.passing(source, destination, each)
             ]
         for each in passing:
-            self.inject(host.endpoint, destination, each)
+            self.inject(source, destination, each)
 
     def inject(self, source: Endpoint, destination: Endpoint, datagram: bytes) -> None:
         """Put a datagram on the link with any source endpoint: attackers spoof."""
@@ -107,11 +122,23 @@ class World:
             self.struck["nowhere"] += 1
             return
         for when, arriving in link.carry(self.clock.now, datagram):
-            self.clock.at(when, lambda data=arriving: self._arrive(host, source, data))  # type: ignore[misc]
+            self.clock.at(when, lambda data=arriving: self._reach(source, destination, data))  # type: ignore[misc]
 
-    def spoof(self, source: Endpoint, victim: Host, datagram: bytes, delay: float) -> None:
+    def _reach(self, source: Endpoint, destination: Endpoint, datagram: bytes) -> None:
+        """Whoever has the destination now gets it, through the door that it belongs to."""
+        host = self.hosts.get(destination)
+        if host is None:
+            self.struck["nowhere"] += 1
+            return
+        via = next(via for via, own in host.doors.items() if own == destination)
+        self._arrive(host, source._replace(via=via), datagram)
+
+    def spoof(
+        self, source: Endpoint, victim: Host, datagram: bytes, delay: float, via: int = 0
+    ) -> None:
         """Let a datagram reach a host by a way of its own, past all links."""
         self.struck["spoofed"] += 1
+        source = source._replace(via=via)
         self.clock.after(delay, lambda: self._arrive(victim, source, datagram))
 
     def _arrive(self, host: Host, source: Endpoint, datagram: bytes) -> None:

@@ -194,7 +194,7 @@ def test_a_peer_that_goes_silent_is_no_success() -> None:
     """What ends with `Lost` and without an outage is a failure."""
     path = LinkOptions(delay=0.01, outages=((0.03, 1e9),))
     direct = Direct(Options(seed=4, size=3_000_000, forth=path, back=path, calm_at=1e9))
-    assert direct.world.run(lambda: direct.over, 60)
+    assert direct.world.run(lambda: direct.over, 120)
     assert isinstance(direct.sender.ended, Lost)
     assert not direct.sender.done
     assert not any(isinstance(event, ControlReceived) for event in [direct.sender.ended])

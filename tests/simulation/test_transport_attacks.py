@@ -2,7 +2,7 @@
 
 import pytest
 
-from securecp.transport.connection import CLOSE_PROTOCOL, Lost
+from securecp.transport.connection import CLOSE_PROTOCOL, IDLE_TIMEOUT, Lost
 from securecp.transport.content import RANGES
 from securecp.transport.frames import (
     ACK_RANGES,
@@ -225,9 +225,9 @@ def test_tr09_a_reader_that_acknowledges_nothing_costs_a_window_and_some_seconds
         bench.wait(bench.now + 0.5)
         most = max(most, len(bench.victim._recovery.flight))
     assert bench.victim.closed
-    assert bench.now < 30
-    assert most < 64
-    assert bench.bytes_out < 100_000
+    assert bench.now < IDLE_TIMEOUT + 5
+    assert most < 120
+    assert bench.bytes_out < 150_000
 
 
 def test_tr09_a_peer_that_never_acknowledges_ends_within_its_time() -> None:

@@ -78,6 +78,7 @@ class Confirming:
         self.endpoint = endpoint
         self.established = False
         self.closed = False
+        self.heard_at = now
         self.opened = 0
         self._counter = 0
         self._due: float | None = now if keys.initiator else None
@@ -95,11 +96,15 @@ class Confirming:
             except InvalidTag:
                 continue
             self.established = True
+            self.heard_at = now
             self.opened += 1
             if plain == b"ping":
                 self._due = now
             elif self.keys.initiator:
                 self._due = None
+
+    def lose(self) -> None:
+        self.closed, self._due = True, None
 
     def wake(self, now: float) -> None:
         """Nothing to do: `transmit` looks at the time."""
@@ -165,7 +170,7 @@ class World:
         knows: tuple[int, ...] = (ALICE, BOB),
         seed: object = 0,
         port: int = 4400,
-        session_id: bytes = bytes(16),
+        other: Callable[[float, Burst], None] | None = None,
     ) -> Node:
         channels: list[Confirming] = []
 
@@ -180,7 +185,7 @@ class World:
             connect,
             seeded((number, seed)),
             PARAMETERS,
-            session_id,
+            other,
         )
         node = Node(exchange, place(number, port), number, channels=channels)
         self.nodes[node.endpoint] = node

@@ -111,7 +111,8 @@ class Pair:
         while self._under_way and self._under_way[0][0] <= self.now:
             _, _, target, datagram = heappop(self._under_way)
             data = memoryview(bytearray(datagram))
-            target.receive(self.now, Burst(LEFT, data, len(datagram)))
+            source = LEFT if target is self.right else RIGHT
+            target.receive(self.now, Burst(source, data, len(datagram)))
             self._read(target)
         for connection in (self.left, self.right):
             deadline = connection.deadline()

@@ -14,11 +14,13 @@ from securecp.transport.connection import (
     CLOSE_FAILED,
     CLOSE_PROTOCOL,
     IDLE_TIMEOUT,
+    LAST_COPY_AFTER,
     STALL_TIMEOUT,
     Closed,
     Connection,
     ControlReceived,
     Lost,
+    Quiet,
 )
 from securecp.transport.frames import (
     Ack,
@@ -207,13 +209,14 @@ def test_a_silent_connection_says_something_now_and_then() -> None:
 
 @pytest.mark.parametrize("begin", [1.0 + 0.37 * number for number in range(8)])
 @pytest.mark.parametrize("lost", [1, 2])
-def test_an_outage_of_20_seconds_is_survived(begin: float, lost: int) -> None:
+@pytest.mark.parametrize("length", [20.0, 60.0])
+def test_f33_an_outage_of_a_minute_is_survived(begin: float, lost: int, length: float) -> None:
     """Even if the next datagrams of each side after it are lost as well."""
     pair = Pair()
     spared = {id(way): lost for way in (pair.forth, pair.back)}
 
     def judge(way: Way, _datagram: bytes) -> bool:
-        if begin <= way.now < begin + 20.0:
+        if begin <= way.now < begin + length:
             return False
         if way.now >= begin and spared[id(way)]:
             spared[id(way)] -= 1
@@ -222,7 +225,7 @@ def test_an_outage_of_20_seconds_is_survived(begin: float, lost: int) -> None:
 
     pair.forth.judge = pair.back.judge = judge
     pair.ask(5_000_000)
-    pair.run(90.0, lambda: not pair.left.content_out.unfinished)
+    pair.run(begin + length + 15.0, lambda: not pair.left.content_out.unfinished)
     assert pair.content.stored == 5_000_000
 
 
@@ -232,7 +235,7 @@ def test_a_peer_that_is_gone_is_lost_after_the_idle_time() -> None:
     pair.back.judge = lambda _way, _datagram: False
     pair.left.write(b"anyone?")
     pair.run(100.0, lambda: pair.left.closed)
-    assert pair.events[pair.left] == [Lost()]
+    assert pair.events[pair.left] == [Quiet(), Lost()]
     assert IDLE_TIMEOUT - KEEPALIVE < pair.now - 2.0 <= IDLE_TIMEOUT + 0.1
     assert pair.left.deadline() is None
 
@@ -534,8 +537,13 @@ def test_tr17_our_close_is_said_twice_and_then_nothing() -> None:
     ] * 2
     assert bench.victim.closed
     bench.deliver(bench.forger.frames(Ping()))
+    bench.now += LAST_COPY_AFTER / 2
+    assert bench.drain() == []
+    bench.now += LAST_COPY_AFTER
+    assert [frame for frame in bench.drain() if isinstance(frame, Close)]  # once more, later
     bench.victim.wake(1e9)
     assert bench.drain() == []
+    assert bench.victim.deadline() is None
     assert bench.events == []
 
 

@@ -6,6 +6,7 @@ from unittest import mock
 
 from keys.identity import Identity
 from securecp.endpoint import Burst
+from securecp.transport.exchange import SILENCE
 from securecp.transport.halfopen import (
     HALF_OPEN_LIFE,
     REPLY_LIFE,
@@ -296,7 +297,7 @@ def test_a_contact_with_four_sessions_is_not_answered() -> None:
     world, alice, node = pair()
     for _ in range(4):
         world.call(alice, node)
-        world.run(world.now + 10.0)
+        world.run(world.now + 2.0)
     hello_a, _ = initiator(seed="fifth").hello()
     assert silent(node, place(9), hello_a, world.now)
     assert node.exchange.deadline() is None
@@ -321,13 +322,30 @@ def test_a_contact_has_at_most_four_sessions() -> None:
     world, alice, node = pair()
     for i in range(6):
         world.call(alice, node, timeout=2.0)
-        world.run(world.now + 10.0)
+        world.run(world.now + 2.5)
         assert len(node.connected) == min(i + 1, 4)
     assert len(alice.failed) == 2
     node.channels[0].closed = True
     world.call(alice, node)
     world.run(world.now + 1.0)
     assert len(node.connected) == 5
+
+
+def test_tr19_of_four_sessions_the_most_silent_one_gives_way() -> None:
+    """Their program was killed, again and again: its sessions must not shut it out."""
+    world, alice, node = pair()
+    for _ in range(4):
+        world.call(alice, node)
+        world.run(world.now + 1.0)
+    silent_one, *others = node.channels
+    for channel in others:
+        channel.heard_at = world.now + SILENCE
+    world.run(world.now + SILENCE)
+    world.call(alice, node)
+    world.run(world.now + 1.0)
+    assert len(node.connected) == 5
+    assert silent_one.closed
+    assert not any(channel.closed for channel in others)
 
 
 def test_answers_wait_in_a_short_queue() -> None:

@@ -180,7 +180,7 @@ def test_a_cookie_is_used_for_120_seconds() -> None:
     hello = call.hello(0.0)
     assert hello is not None
     gate = Gate(public(BOB), seeded("gate"))
-    call.take_cookie(1.0, gate.make_cookie(1.0, place(ALICE), 1, hello[:1200]))
+    call.take_cookie(1.0, place(BOB), gate.make_cookie(1.0, place(ALICE), 1, hello[:1200]))
     for now, used in ((1.0, True), (1.0 + COOKIE_LIFE - 0.1, True), (1.0 + COOKIE_LIFE, False)):
         call._next_at = now
         hello = call.hello(now)

@@ -4,7 +4,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from securecp.transport.rtt import GRANULARITY, LARGEST_PTO, MINIMUM_LIFE, SMALLEST_PTO, Rtt
+from securecp.transport.rtt import (
+    GRANULARITY,
+    LARGEST_PTO,
+    LONGEST_BACKOFF,
+    MINIMUM_LIFE,
+    SMALLEST_PTO,
+    Rtt,
+)
 
 
 def test_the_first_sample_replaces_the_guess() -> None:
@@ -63,14 +70,22 @@ def test_tr16_the_probe_timeout_stays_within_its_limits() -> None:
     slow.update(0.0, 50.0, 0.0, 0.025)
     assert fast.pto(0.0) == SMALLEST_PTO == 0.2
     assert slow.pto(0.025) == LARGEST_PTO == 60.0
-    assert fast.pto(0.0, backoff=500) == LARGEST_PTO
+    assert fast.pto(0.0, backoff=500) == LONGEST_BACKOFF
+    assert slow.pto(0.0, backoff=500) == LARGEST_PTO
 
 
 def test_the_probe_timeout_doubles_with_each_backoff() -> None:
     rtt = Rtt()
-    rtt.update(0.0, 0.4, 0.0, 0.0)
-    assert rtt.pto(0.025) == pytest.approx(0.4 + 4 * 0.2 + 0.025)
+    rtt.update(0.0, 0.1, 0.0, 0.0)
+    assert rtt.pto(0.025) == pytest.approx(0.1 + 4 * 0.05 + 0.025)
     assert rtt.pto(0.025, backoff=2) == pytest.approx(4 * rtt.pto(0.025))
+
+
+def test_f33_no_doubling_makes_a_probe_wait_for_longer_than_two_seconds() -> None:
+    """Nor does the limit make one leave before the path could have answered."""
+    short, long = Rtt(0.05), Rtt(3.0)
+    assert short.pto(0.025, backoff=9) == LONGEST_BACKOFF == 2.0
+    assert long.pto(0.025, backoff=9) == long.pto(0.025) == 3.0 + 4 * 1.5 + 0.025
 
 
 def test_the_minimum_forgets_a_path_that_has_become_longer() -> None:

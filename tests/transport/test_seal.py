@@ -348,7 +348,7 @@ def state(opener: Opener) -> tuple[object, ...]:
         id(opener._following),
         id(opener._previous),
         opener._ratchet._chain,
-        replay._next,
+        replay.next,
         bytes(replay._ring),
     )
 
