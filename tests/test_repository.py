@@ -62,10 +62,10 @@ def named_tests() -> dict[str, Path]:
     found: dict[str, Path] = {}
     for path in sorted((ROOT / "tests").rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_bytes())):
-            function = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
-            if function and node.name.startswith("test_"):
-                found[node.name] = path.relative_to(ROOT)
-            if isinstance(
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                if node.name.startswith("test_"):
+                    found[node.name] = path.relative_to(ROOT)
+            elif isinstance(
                 node, ast.ClassDef | ast.Assign
             ):  # Hypothesis machines: TestX = X.TestCase
                 names = [node.name] if isinstance(node, ast.ClassDef) else node.targets

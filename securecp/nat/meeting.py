@@ -12,6 +12,7 @@ A round that leads to no direct path is followed by another that differs (`round
 keys and a circuit of its own.
 """
 
+from collections import deque
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
@@ -33,6 +34,8 @@ from securecp.nat.surroundings import Surroundings
 from securecp.nat.tags import PairKeys
 from securecp.nat.targets import mark, targets
 
+ROUNDS_HEARD, HEARD_WITHIN = 8, 10.0
+"""Rounds of a caller that are answered, in so many seconds: each has us open up to 16 endpoints."""
 CALL_AGAIN = (2.5, 5.0, 10.0)
 """Seconds between two CALLs that nobody has answered; a server keeps one for 60."""
 CALL_AGAIN_MET = (1.0, 1.0, 2.0, 4.0, 10.0)
@@ -86,6 +89,8 @@ class Meeting:
         self._calls = 0
         """CALLs of this round."""
         self._to_answer = False
+        self._heard: deque[float] = deque(maxlen=ROUNDS_HEARD)
+        """When the last rounds of the caller came."""
         self._rounds = Rounds(now, caller=caller)
         self._timed: Puncher | None = None
         """Whose timers are set."""
@@ -157,6 +162,9 @@ class Meeting:
 
     def _on_call(self, now: float, call: Call, server: int) -> None:
         if not self._letters.again(call):
+            if len(self._heard) == ROUNDS_HEARD and now - self._heard[0] < HEARD_WITHIN:
+                raise ProtocolError("too many rounds at once")
+            self._heard.append(now)
             self._renew(now, call.round)
             self._letters.heard(call, server)
             self.view, self.theirs = call.view, call.candidates
@@ -394,7 +402,8 @@ class Meeting:
 
     def _guess(self, now: float) -> None:
         assert self.puncher is not None and self.prospects is not None and self.ours is not None
-        there, part = mark(self.ours, self.theirs), self.prospects.part
+        own = self._desk.surroundings.own()
+        there, part = mark(self.ours, self.theirs, own), self.prospects.part
         if there is None or not self._desk.may_guess(now, self.peer):
             return
         if part in {Part.GUESS, Part.BOTH}:

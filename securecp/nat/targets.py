@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from securecp.endpoint import Endpoint
-from securecp.nat.candidate import Candidate, Kind, screen
+from securecp.nat.candidate import Candidate, Kind, canonical, screen
 from securecp.nat.sampling import Nat
 from securecp.nat.situation import Situation
 
@@ -44,14 +44,17 @@ class Mark(NamedTuple):
     """Of this address, as servers saw them."""
 
 
-def mark(ours: Situation, known: Iterable[Candidate]) -> Mark | None:
-    """The peer's address for guessing: IPv4, and one that it has in common with the world."""
+def mark(ours: Situation, known: Iterable[Candidate], own: Iterable[Endpoint]) -> Mark | None:
+    """The peer's address for guessing: IPv4, one that the world sees, not ours and no server's."""
     theirs = tuple(known)
     door = ours.doors.get(False)
+    others = {canonical(one.address) for one in own}
     seen = [
         one
         for one in screen(theirs, same_public=ours.neighbours(theirs))
-        if one.kind in {Kind.REFLEXIVE, Kind.PREDICTED} and ":" not in one.address
+        if one.kind in {Kind.REFLEXIVE, Kind.PREDICTED}
+        and ":" not in one.address
+        and one.address not in others
     ]
     if door is None or not seen:
         return None

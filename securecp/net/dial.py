@@ -29,6 +29,7 @@ from securecp.transport.exchange import CallFailed
 if TYPE_CHECKING:
     from securecp.disk.tree import Scan
     from securecp.net.traversal import Traversal
+    from securecp.reaching import Journey
     from securecp.session import Session
     from securecp.transport.connection import Connection
 
@@ -82,6 +83,8 @@ class _Sending:
         self._outcome: list[Done] = []
         self._left = 0
         """Calls that may yet be answered."""
+        self._apart = False
+        """Whether the peer has been heard of, and not reached."""
         self._over: list[Session] = []
 
     def run(self) -> Done:
@@ -117,18 +120,27 @@ class _Sending:
             station.exchange.call(now, PublicKey(options.peer), there, options.timeout)
         if station.paths is not None:
             self._left += 1
-            station.paths.call(now, options.peer, options.timeout, self._one_less)
+            station.paths.call(now, options.peer, options.timeout, self._on_not_found)
 
     def _on_call_failed(self, failed: CallFailed) -> None:
         """Those where the peer was found are not counted: the search for it is."""
         if any(failed.endpoint[:2] == endpoint[:2] for endpoint in self._options.endpoints):
             self._one_less(failed)
 
+    def _on_not_found(self, journey: "Journey") -> None:
+        """Perhaps it was there, and only no path to it."""
+        assert self._station.paths is not None
+        meeting = self._station.paths.reach.meetings.get(journey.session)
+        self._apart = meeting is not None and meeting.met_at is not None
+        self._one_less(journey)
+
     def _one_less(self, _: object) -> None:
         self._left -= 1
         if self._left <= 0 and not self._over:
             if self._station.traversal is not None:
                 self._options.explain(self._station.traversal)
+            if self._apart:
+                raise NotReachedError("no way leads to the peer, who is there", _way(self._options))
             raise NotReachedError("nobody answered", _hint(self._options))
 
     def _meet(self, connection: "Connection", now: float) -> "Session":
@@ -161,6 +173,12 @@ def _hint(options: SendOptions) -> str:
             "see securecp config add-server, or give --at HOST:PORT"
         )
     return "is securecp receive running there, with you in their contacts? try securecp doctor"
+
+
+def _way(options: SendOptions) -> str:
+    if options.means is not None and not options.means.relay:
+        return "without --no-relay, a server would pass on what is sealed for them"
+    return "the relay of a server did not work either; try again, or ask its operator"
 
 
 def _scan(paths: list[Path]) -> "Scan":

@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from keys.identity import Identity
-from securecp.errors import ProtocolError
-from securecp.nat import portmap, rendezvous
+from securecp.nat import portmap
 from securecp.nat.candidate import canonical
 from securecp.nat.gather import SILENCE
 from securecp.nat.meeting import Meeting
@@ -149,14 +148,9 @@ def _server(traversal: Traversal, means: Means, number: int) -> Server:
     if known is None:
         return Server(where, up=False, key_ok=True, trouble="it speaks another version")
     udp = None if known.relay is None else traversal.reach.gatherer.rtt(known.relay) is not None
-    return Server(where, True, state.rtt, True, _clock(state.welcome), udp, proxied=state.proxied)
-
-
-def _clock(welcome: bytes) -> float | None:
-    try:
-        return rendezvous.parse_welcome(welcome).time - time.time()
-    except ProtocolError:
-        return None
+    return Server(
+        where, True, state.rtt, True, traversal.clocks.get(number), udp, proxied=state.proxied
+    )
 
 
 def _interfaces(cards: list[interfaces.Interface]) -> list[Interface]:

@@ -65,6 +65,8 @@ class Traversal:
         self._links = [links.ServerLink(address, ring) for address in means.servers]
         self.states: dict[int, links.Up | links.Down] = {}
         """What each server's link said last."""
+        self.clocks: dict[int, float] = {}
+        """By how many seconds each server's clock is ahead of ours, as it was when it came up."""
         self._lan: LanSockets | None = None
         self._seen: Snapshot | None = None
         self._poll_at = 0.0
@@ -190,6 +192,7 @@ class Traversal:
             dialled = Endpoint(host, self._means.servers[number].port)
         with contextlib.suppress(ProtocolError):
             self.reach.server_up(now, number, event.welcome, dialled, event.rtt)
+            self.clocks[number] = self.reach.servers[number].time - time.time()
         if before is None or isinstance(before, links.Down):
             self._emit(ServerState(server, True))
 

@@ -142,7 +142,9 @@ def test_the_first_answer_is_an_event_at_once() -> None:
 def test_who_does_not_answer_is_asked_six_times() -> None:
     world = World(lambda server: None if server == A2 else 23_206)
     world.run(SILENCE + 0.01)
-    assert [at for at, server in world.asked if server == A2] == pytest.approx([0, 0.06, 0.12, 0.24, 0.48, 0.96])
+    assert [at for at, server in world.asked if server == A2] == pytest.approx(
+        [0, 0.06, 0.12, 0.24, 0.48, 0.96]
+    )
     assert world.gatherer.done
     assert world.gatherer.view(0).nat is Nat.EASY
     assert not world.gatherer.blocked(world.now)

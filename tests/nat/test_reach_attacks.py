@@ -7,6 +7,7 @@ from securecp.nat.actions import OpenDoors, Shoot
 from securecp.nat.candidate import Candidate, Kind
 from securecp.nat.envelope import Bye, Call, More
 from securecp.nat.guessing import ROUNDS
+from securecp.nat.meeting import HEARD_WITHIN, ROUNDS_HEARD
 from securecp.nat.pairs import MOST
 from securecp.nat.reach import MEETINGS_PER_PEER
 from securecp.nat.rendezvous import Post
@@ -320,6 +321,19 @@ def test_an_earlier_round_does_not_come_again() -> None:
         bench.deliver(tag, peer.seal(letter, tag))
     assert bench.meeting.puncher is keys
     assert bench.reach.dropped == 2
+
+
+def test_rv05_a_caller_may_not_begin_rounds_without_end() -> None:
+    bench = Bench()
+    peer = Script(bench)
+    for number in range(ROUNDS_HEARD):
+        peer.call(number=number)
+    assert bench.reach.dropped == 0
+    peer.call(number=ROUNDS_HEARD)
+    assert bench.reach.dropped == 1
+    bench.now += HEARD_WITHIN
+    peer.call(number=ROUNDS_HEARD + 1)
+    assert bench.reach.dropped == 1
 
 
 def test_nothing_of_a_letter_goes_to_a_server_in_clear() -> None:

@@ -45,9 +45,14 @@ def test_behind_a_sequential_nat_those_come_first_that_count_on_our_ports() -> N
 
 
 def test_rv05_ports_are_guessed_where_servers_see_the_peer() -> None:
-    there = mark(situation(), [MAPPED, HOST, SIX, SEEN, NEXT])
+    there = mark(situation(), [MAPPED, HOST, SIX, SEEN, NEXT], [])
     assert there is not None
     assert there.endpoint == Endpoint("11.0.1.1", 1, 0)
     assert there.ports == [1, 4]
-    assert mark(situation(), [MAPPED, HOST, SIX]) is None
-    assert mark(situation(), [SEEN._replace(address="10.0.0.1")]) is None
+    assert mark(situation(), [MAPPED, HOST, SIX], []) is None
+    assert mark(situation(), [SEEN._replace(address="10.0.0.1")], []) is None
+
+
+def test_rl10_no_ports_are_guessed_at_a_server_or_at_us() -> None:
+    server = Endpoint(SEEN.address, 4480)
+    assert mark(situation(), [SEEN, NEXT], [server]) is None

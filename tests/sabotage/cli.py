@@ -94,7 +94,7 @@ EDITS = (
     ),
     Edit(
         "other contacts than the one named may give us files",
-        "securecp/net/dial.py",
+        "securecp/net/attend.py",
         "if options.only is not None and connection.peer != options.only:",
         "if options.only == b'':",
         ("tests/cli/test_transfer.py::test_from_another_contact_is_refused",),

@@ -4,7 +4,18 @@ from collections.abc import Iterator
 from importlib import import_module
 from typing import NamedTuple
 
-AREAS = ("keys", "handshake", "transport", "nat", "nat_paths", "server", "net", "transfer", "disk", "cli")
+AREAS = (
+    "keys",
+    "handshake",
+    "transport",
+    "nat",
+    "nat_paths",
+    "server",
+    "net",
+    "transfer",
+    "disk",
+    "cli",
+)
 
 
 class Edit(NamedTuple):

@@ -43,7 +43,7 @@ EDITS = (
         (f"{ADDRESS}::test_what_is_no_address_is_refused",),
     ),
     Edit(
-        "an envelope may have any length",
+        "a posted envelope may have any length",
         "securecp/nat/rendezvous.py",
         "    _check_length(data, 1 + TAG_LENGTH + ENVELOPE_LENGTH)\n",
         "",
@@ -96,9 +96,16 @@ EDITS = (
     Edit(
         "a client may have any number of claims",
         "securecp/server/desk.py",
-        "> rendezvous.CLAIMS_PER_CLIENT:",
-        "> 10 * rendezvous.CLAIMS_PER_CLIENT:",
+        "> rendezvous.CLAIMS_PER_CLIENT",
+        "> 10 * rendezvous.CLAIMS_PER_CLIENT",
         (f"{DESK}::test_claims_are_limited",),
+    ),
+    Edit(
+        "a network may have any number of claims",
+        "securecp/server/desk.py",
+        "if many or not self._tags.enter(visitor.where, new):",
+        "if many:",
+        (f"{DESK}::test_rv06_one_network_waits_on_so_many_tags_and_gets_them_back",),
     ),
     Edit(
         "messages have no limit",
@@ -199,7 +206,7 @@ EDITS = (
         (f"{CIRCUITS}::test_rv08_rl02_a_cookie_is_good_for_its_endpoint_alone_and_for_two_minutes",),
     ),
     Edit(
-        "a cookie is good for ever",
+        "a cookie of the relay is good for ever",
         "securecp/server/udpgate.py",
         "if self._secrets and age < COOKIE_LIFE:",
         "if self._secrets:",

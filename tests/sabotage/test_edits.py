@@ -24,7 +24,7 @@ def names(path: Path) -> set[str]:
         for target in node.targets
         if isinstance(target, ast.Name)
     }
-    defined = (ast.FunctionDef, ast.ClassDef)
+    defined = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
     return assigned | {node.name for node in ast.walk(tree) if isinstance(node, defined)}
 
 
