@@ -107,9 +107,7 @@ class World:
         passing = [datagram]
         for tap in self.taps:
             passing = [
-                result
-                for each in passing
-                for result in tap.passing(source, destination, each)
+                result for each in passing for result in tap.passing(source, destination, each)
             ]
         for each in passing:
             self.inject(source, destination, each)
