@@ -273,7 +273,11 @@ SETTINGS: dict[str, Setting] = {
     "port_mapping": Setting(True, _flag, "ask the router for a port"),
     "relay": Setting(True, _flag, "if nothing else works, go through a server's relay"),
     "limit": Setting(None, _rate, "at most this fast, as --limit"),
-    "send.timeout": Setting(10.0, _seconds, "how long to wait for an answer, in seconds"),
+    "send.timeout": Setting(
+        10.0,
+        _seconds,
+        "how long to wait for an answer, in seconds (60 if the peer must be looked for)",
+    ),
     "send.congestion": Setting("bbr", _one_of("bbr", "cubic"), "as --congestion"),
     "send.background": Setting(False, _flag, "give way to all other traffic"),
     "receive.into": Setting(None, _folder, "where files go"),

@@ -128,6 +128,7 @@ _PRIVATE = tuple(
 )
 
 
+@lru_cache(maxsize=1_024)
 def is_private(address: str) -> bool:
     """Whether the address means another host in another network."""
     return _is_in(_PRIVATE, address)
@@ -171,7 +172,6 @@ def _plain(address: str) -> str:
         return address
 
 
-@lru_cache(maxsize=1_024)
 def _is_in(networks: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...], text: str) -> bool:
     address = ipaddress.ip_address(text)
     return any(address in network for network in networks)
