@@ -10,7 +10,7 @@ anything ever again (RV-04, RV-09).
     CALL      0, session 16, round, secret 32, reply 16, view, candidates     to the tag of the day
     ANSWER    1, session 16, round, secret 32, reply 16, view, candidates     to the caller's reply
     SYNC      2, session 16, round                                            to the called's reply
-    MORE      3, session 16, candidates                                       to a reply, both ways
+    MORE      3, session 16, view, candidates                                 to a reply, both ways
     BYE       4, session 16                                                   to a reply, both ways
 
 The body is one array of strict msgpack. `reply` is a claim of the session: who writes it listens
@@ -103,9 +103,10 @@ class Sync(NamedTuple):
 
 
 class More(NamedTuple):
-    """Candidates that were found later."""
+    """What was found later: how we see our situation now, and further candidates."""
 
     session: bytes
+    view: View
     candidates: tuple[Candidate, ...]
 
 
@@ -157,8 +158,8 @@ def parse(body: bytes) -> Letter:
             _, session, number = codec.array(items, 3)
             return Sync(_session(session), _round(number))
         case 3:
-            _, session, candidates = codec.array(items, 3)
-            return More(_session(session), _candidates(candidates))
+            _, session, view, candidates = codec.array(items, 4)
+            return More(_session(session), View.parse(view), _candidates(candidates))
         case _:
             _, session = codec.array(items, 2)
             return Bye(_session(session))

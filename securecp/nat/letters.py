@@ -6,13 +6,14 @@
 Each round has new secrets, and with them new keys for probes and a new ticket for the relay.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 from securecp.errors import ProtocolError
 from securecp.nat.candidate import Candidate
 from securecp.nat.envelope import SECRET_LENGTH, Answer, Bye, Call, More, Sync
 from securecp.nat.mail import Mail
 from securecp.nat.probe import ProbeKeys
+from securecp.nat.sampling import Nat
 from securecp.nat.situation import Situation
 from securecp.nat.tags import PairKeys, new_claim, tag_of
 
@@ -36,6 +37,7 @@ class Letters:
         self._their_secret = b""
         self._told: set[Candidate] = set()
         """Candidates of ours that the peer knows."""
+        self._told_nat = Nat.UNKNOWN
         mail.listen(self._claim, session, pair)
 
     def renew(self, number: int) -> None:
@@ -77,7 +79,7 @@ class Letters:
         letter = Call(
             self._session, self.round, self._secret, self._claim, ours.view, ours.candidates
         )
-        self._told = set(ours.candidates)
+        self._told, self._told_nat = set(ours.candidates), ours.view.nat
         self._mail.post(self._pair.peer, tag, letter, None)
 
     def answer(self, ours: Situation, server: int) -> None:
@@ -85,7 +87,7 @@ class Letters:
         letter = Answer(
             self._session, self.round, self._secret, self._claim, ours.view, ours.candidates
         )
-        self._told = set(ours.candidates)
+        self._told, self._told_nat = set(ours.candidates), ours.view.nat
         self._mail.post(self._pair.peer, self._their_tag, letter, server)
 
     def sync(self) -> None:
@@ -93,12 +95,14 @@ class Letters:
         letter = Sync(self._session, self.round)
         self._mail.post(self._pair.peer, self._their_tag, letter, self.server)
 
-    def more(self, found: Iterable[Candidate]) -> tuple[Candidate, ...]:
-        """Tell what the peer does not know yet; that is what this gives."""
-        new = tuple(one for one in found if one not in self._told)
-        if new and self._their_tag:
+    def more(self, ours: Situation) -> tuple[Candidate, ...]:
+        """Tell what the peer does not know yet; the candidates among that are what this gives."""
+        new = tuple(one for one in ours.candidates if one not in self._told)
+        if (new or ours.view.nat is not self._told_nat) and self._their_tag:
             self._told.update(new)
-            self._mail.post(self._pair.peer, self._their_tag, More(self._session, new), None)
+            self._told_nat = ours.view.nat
+            letter = More(self._session, ours.view, new)
+            self._mail.post(self._pair.peer, self._their_tag, letter, None)
         return new
 
     def doubt(self) -> None:

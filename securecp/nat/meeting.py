@@ -94,6 +94,8 @@ class Meeting:
         self._rounds = Rounds(now, caller=caller)
         self._timed: Puncher | None = None
         """Whose timers are set."""
+        self._reconsider = False
+        """Whether they were set for other prospects."""
         self._spares = Spares(desk.surroundings)
         self._calm_at: float | None = None
         """From when on a path in use that answers ends all that was begun without it."""
@@ -153,7 +155,7 @@ class Meeting:
             case Sync() if not self.caller:
                 self._on_sync(now, letter, server)
             case More():
-                self._on_more(now, letter.candidates)
+                self._on_more(now, letter.view, letter.candidates)
             case Bye():
                 # Who has a session hears its end by that, perhaps a little later.
                 self.over = self.in_use is None
@@ -196,6 +198,7 @@ class Meeting:
         self.view, self.theirs = answer.view, answer.candidates
         self._meet(now)
         self._start(now)
+        self.more(now)  # found while the CALL was on its way
         self._join(server)
 
     def _on_sync(self, now: float, sync: Sync, server: int) -> None:
@@ -205,9 +208,10 @@ class Meeting:
         self._letters.server = server
         self._join(server)  # the caller's leg is there
 
-    def _on_more(self, now: float, candidates: tuple[Candidate, ...]) -> None:
+    def _on_more(self, now: float, view: View, candidates: tuple[Candidate, ...]) -> None:
         if self.puncher is None:
             return
+        self.view = view
         moved = not seen(candidates) <= seen(self.theirs)
         self.theirs = tuple(dict.fromkeys((*candidates, *self.theirs)))[:MOST_CANDIDATES]
         self._target(now, candidates)
@@ -215,13 +219,16 @@ class Meeting:
         if moved and not self.direct:
             self._rounds.hope(now, anew=True)
 
-    def more(self, found: tuple[Candidate, ...]) -> None:
-        """We have found more of our own."""
+    def more(self, now: float) -> None:
+        """We may know more of ourselves than we have told."""
         if self.puncher is None or self._to_answer or self.ours is None:
             return
+        found = self._desk.surroundings.situation(now, self.fresh)
         new = self._letters.more(found)
         kept = dict.fromkeys((*new, *self.ours.candidates))
-        self.ours = self.ours._replace(candidates=tuple(kept)[:MOST_CANDIDATES])
+        silent = found.view.nat in {Nat.UNKNOWN, Nat.NO_UDP}
+        view = self.ours.view if silent else found.view
+        self.ours = self.ours._replace(view=view, candidates=tuple(kept)[:MOST_CANDIDATES])
         self._judge()
 
     def close(self) -> None:
@@ -366,11 +373,14 @@ class Meeting:
     def _judge(self) -> None:
         if self.ours is None or self.view is None:
             return
+        before = self.prospects
         self.prospects = judge(
             self.ours.view, self.view, self.ours.candidates, self.theirs,
             neighbours=self.ours.neighbours(self.theirs),
             last_resort=Kind.of(self.round) is Kind.GUESS,
         )  # fmt: skip
+        other = before is not None and before.part is not self.prospects.part
+        self._reconsider = other and self._timed is self.puncher
 
     def _target(self, now: float, candidates: tuple[Candidate, ...]) -> None:
         """Have the puncher try what may be tried."""
@@ -387,8 +397,14 @@ class Meeting:
         self._timed = self.puncher
         self._calm_at = now + CALM_AFTER
         assert self.prospects is not None
-        rtt = (self.ours.view.rtt + self.view.rtt) / 1_000
-        self._rounds.started(now, self.prospects, rtt)
+        self._rounds.started(now, self.prospects, self._rtt)
+
+    @property
+    def _rtt(self) -> float:
+        """To the peer over the server, in seconds."""
+        if self.ours is None or self.view is None:
+            return 0.0
+        return (self.ours.view.rtt + self.view.rtt) / 1_000
 
     def _join(self, server: int) -> None:
         """A circuit beside it, at once: it carries what cannot wait for a direct path."""
@@ -423,6 +439,9 @@ class Meeting:
 
     def wake(self, now: float) -> None:
         """Everything that is due."""
+        if self._reconsider and self.prospects is not None:
+            self._reconsider = False
+            self._rounds.reconsidered(now, self.prospects, self._rtt)
         if self.direct:
             self._rounds.direct()
         elif self._rounds.guessing(now):

@@ -78,6 +78,8 @@ class Reach:
         self._told: dict[bytes, tuple[Way, ...]] = {}
         self._stirred = True
         """Whether something was told since the last `wake`."""
+        self._news = False
+        """Whether there is something that peers should hear."""
         self._next_at = float("-inf")
         self._blocked = False
         """Whether UDP does not pass at present."""
@@ -123,9 +125,7 @@ class Reach:
     def mapped(self, endpoints: Iterable[Endpoint]) -> None:
         """External endpoints that routers have given to our main sockets."""
         self._stirred = True
-        new = self.surroundings.mapped(endpoints)
-        for meeting in self.meetings.values():
-            meeting.more(new)
+        self._news = self.surroundings.mapped(endpoints) or self._news
 
     def server_up(
         self, now: float, number: int, welcome: bytes, dialled: Endpoint, rtt: float
@@ -241,7 +241,8 @@ class Reach:
             self.mail.refresh()
         if self.lan is not None:
             self.lan.wake(now)
-        if news:
+        if news or self._news:
+            self._news = False
             self._tell_more(now)
         for meeting in list(self.meetings.values()):
             meeting.wake(now)
@@ -385,8 +386,7 @@ class Reach:
         """We are seen at new endpoints: those who are met already hear of it."""
         for meeting in self.meetings.values():
             if meeting.met_at is not None:
-                known = self.surroundings.situation(now, meeting.fresh)
-                meeting.more(known.candidates)
+                meeting.more(now)
 
     def _ways(self, session: bytes, meeting: Meeting) -> tuple[Way, ...]:
         found = meeting.ways()

@@ -77,6 +77,11 @@ class Rounds:
             self._again_at = now + wait
             self._upgrades += 1
 
+    def reconsidered(self, now: float, prospects: Prospects, rtt: float) -> None:
+        """Other prospects than `started` was told: one of the NATs is not what it seemed."""
+        self._tries = max(0, self._tries - 1)
+        self.started(now, prospects, rtt)
+
     def direct(self) -> None:
         """There is a direct path: enough."""
         self.guess_at = self._again_at = None

@@ -41,6 +41,8 @@ class Surroundings:
         self._asked: list[Endpoint] = []
         self._since: dict[int, float] = {}
         """When each door was first asked for, as it is now."""
+        self._news = False
+        """Whether a door was seen anew."""
         self._enough: dict[int, float] = {}
         """From when on so many answers have come for a door that the rest may be lost."""
         self._vias = FIRST_VIA
@@ -70,20 +72,18 @@ class Surroundings:
                 self._asked.append(one)
                 self.gatherer.add_servers(now, (one,))
 
-    def mapped(self, endpoints: Iterable[Endpoint]) -> tuple[Candidate, ...]:
-        """External endpoints that routers have given to our main sockets; those that are new."""
+    def mapped(self, endpoints: Iterable[Endpoint]) -> bool:
+        """External endpoints that routers have given to our main sockets; whether one is new."""
         before, self._mapped = self._mapped, tuple(endpoints)
-        return tuple(
-            Candidate.at(Kind.MAPPED, one.address, one.port)
-            for one in self._mapped
-            if one not in before
-        )
+        return not set(self._mapped) <= set(before)
 
     def receive(self, now: float, endpoint: Endpoint, datagram: bytes) -> bool:
         """Whether this is an answer of STUN to a question of ours."""
+        via = endpoint.via
+        before = {sample.seen for sample in self.gatherer.samples(via)}
         if not self.gatherer.receive(now, endpoint, datagram):
             return False
-        via = endpoint.via
+        self._news = self._news or before != {one.seen for one in self.gatherer.samples(via)}
         if via not in self._enough and len(self.gatherer.samples(via)) >= ENOUGH:
             took = now - self._since[via]
             self._enough[via] = now + max(LEAST_STRAGGLERS, STRAGGLERS * took)
@@ -94,7 +94,8 @@ class Surroundings:
         self.gatherer.wake(now)
         while (asked := self.gatherer.transmit(now)) is not None:
             self.actions.append(Shoot(*asked))
-        return bool(self.gatherer.events())
+        news, self._news = self._news or bool(self.gatherer.events()), False
+        return news
 
     # what a letter says
 

@@ -81,7 +81,7 @@ LETTERS: dict[str, tuple[Letter, bytes]] = {
         tag_of(CALLER_REPLY),
     ),
     "sync": (Sync(SESSION, 0), tag_of(CALLED_REPLY)),
-    "more": (More(SESSION, CANDIDATES[-1:]), tag_of(CALLED_REPLY)),
+    "more": (More(SESSION, View(Nat.HARD, 0, 23, True), CANDIDATES[-1:]), tag_of(CALLED_REPLY)),
     "bye": (Bye(SESSION), tag_of(CALLED_REPLY)),
 }
 BODIES: dict[str, Any] = {

@@ -45,7 +45,7 @@ LETTERS: st.SearchStrategy[Letter] = st.one_of(
     st.builds(Call, SESSIONS, ROUNDS, SECRETS, SESSIONS, VIEWS, SOME),
     st.builds(Answer, SESSIONS, ROUNDS, SECRETS, SESSIONS, VIEWS, SOME),
     st.builds(Sync, SESSIONS, ROUNDS),
-    st.builds(More, SESSIONS, SOME),
+    st.builds(More, SESSIONS, VIEWS, SOME),
     st.builds(Bye, SESSIONS),
 )
 CALL = Call(
@@ -173,7 +173,8 @@ def test_rv04_a_letter_with_one_field_of_another_kind(data: st.DataObject) -> No
 
 def test_a_letter_beyond_its_limits_is_not_sealed() -> None:
     many = (Candidate.at(Kind.HOST, "11.0.113.5", 5),) * (MOST_CANDIDATES + 1)
-    for letter in (More(bytes(16), many), Sync(bytes(16), 65_536), Bye(bytes(15))):
+    view = View(Nat.EASY, 0, 20, ipv6=True)
+    for letter in (More(bytes(16), view, many), Sync(bytes(16), 65_536), Bye(bytes(15))):
         with pytest.raises((ProtocolError, AssertionError)):
             sealed(letter)
 

@@ -102,9 +102,9 @@ class MeetingMachine(RuleBasedStateMachine):
         self.shown = True
         self.post(Sync(self.script.session, self.script.round if right else number))
 
-    @rule(candidates=CANDIDATES)
-    def tells_more(self, candidates: tuple[Candidate, ...]) -> None:
-        self.post(More(self.script.session, candidates))
+    @rule(candidates=CANDIDATES, view=VIEWS)
+    def tells_more(self, candidates: tuple[Candidate, ...], view: View) -> None:
+        self.post(More(self.script.session, view, candidates))
 
     @rule()
     def says_bye(self) -> None:

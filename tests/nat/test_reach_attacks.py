@@ -151,7 +151,7 @@ def test_rv05_no_probe_to_addresses_that_mean_nobody_or_our_own_network(kind: Ki
     peer = Script(bench)
     peer.call(*(Candidate.at(kind, address, 53) for address in BAD), view=HARD)
     peer.sync()
-    peer.post(More(peer.session, tuple(Candidate.at(kind, one, 54) for one in BAD)))
+    peer.post(More(peer.session, EASY, tuple(Candidate.at(kind, one, 54) for one in BAD)))
     bench.wait(20.0)
     assert not bench.take()
 
@@ -190,7 +190,7 @@ def test_rv05_at_most_32_endpoints_are_tried_at_once_and_400_times_a_second() ->
     peer.sync()
     for first in range(0, 160, 16):
         some = (Candidate(Kind.HOST, f"11.9.9.{first + n}", 40_000) for n in range(16))
-        peer.post(More(peer.session, tuple(some)))
+        peer.post(More(peer.session, EASY, tuple(some)))
     assert bench.meeting.puncher is not None
     assert len(list(bench.meeting.puncher.pairs)) == MOST
     bench.take()
