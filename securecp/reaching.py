@@ -291,16 +291,15 @@ class Paths:
             return False
         current = next((w for w in journey.ways if w.endpoint == connection.endpoint), None)
         if current is None:
-            return way.rank < self._rank(journey, connection)
+            return way.rank < self._rank(connection)
         if way.rank != current.rank:
             return way.rank < current.rank
         if way.rtt is None or current.rtt is None:
             return False
         return way.rtt < current.rtt * BETTER and way.rtt < current.rtt - BETTER_BY
 
-    def _rank(self, journey: Journey, connection: Connection) -> int:
+    def _rank(self, connection: Connection) -> int:
         """Of a path that is no way any more, or has become another by a NAT's doing."""
-        del journey
         return {"lan": 0, "direct": 2}.get(self.kind(connection), 9)
 
     def _is_lured(self, journey: Journey, connection: Connection) -> bool:

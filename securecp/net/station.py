@@ -179,7 +179,7 @@ class _Hub(Hub):
             return
         self.traversal.turn(now)
         super().advance(now)
-        self.traversal.carry_out(now)
+        self.traversal.carry_out()
 
     def deadline(self) -> float | None:
         due = super().deadline()

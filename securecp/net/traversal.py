@@ -96,7 +96,7 @@ class Traversal:
             self._lan = LanSockets(self._doors)
             self._doors.add(LAN_VIA, self._lan)
         self.reach.wake(now)
-        self.carry_out(now)
+        self.carry_out()
         self._look(now)
 
     def turn(self, now: float) -> None:
@@ -118,9 +118,8 @@ class Traversal:
         if self._upnp is not None:
             self._on_mapping("UPnP", self._upnp.events())
 
-    def carry_out(self, now: float) -> None:
+    def carry_out(self) -> None:
         """Do what the core wants done."""
-        del now
         for action in self.reach.actions():
             self._do(action)
 
@@ -142,7 +141,7 @@ class Traversal:
         """Say goodbye to servers and routers."""
         for link in self._links:
             link.settle(_SETTLED)
-        self.carry_out(now)
+        self.carry_out()
         for link in self._links:
             link.close()
         if self._mapping is not None:

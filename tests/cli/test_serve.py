@@ -10,7 +10,6 @@ import socket
 import subprocess
 import time
 import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -25,6 +24,7 @@ from securecp.nat.sampling import Nat
 from securecp.nat.serveraddress import ServerAddress
 from securecp.nat.tags import PairKeys, tag_of
 from tests.cli.program import COMMAND, Background, call, is_one_line_and_a_hint, run
+from tests.server.image import memory
 from tests.server.running import Socket, visiting
 
 HERE = ("--listen", "127.0.0.1:0")
@@ -232,21 +232,6 @@ SECRETS = {
     "a candidate as text": b"2001:db8:ca4a:7711::cafe",
     "a session": b"canary session01", "a secret": b"canary probe secret of a session",
 }  # fmt: skip
-
-
-def memory(pid: int) -> Iterator[bytes]:
-    """All that a process has in memory and may write to."""
-    with open(f"/proc/{pid}/maps") as maps, open(f"/proc/{pid}/mem", "rb", buffering=0) as image:
-        for line in maps:
-            match = re.match(r"([0-9a-f]+)-([0-9a-f]+) rw", line)
-            if match is None:
-                continue
-            begin, end = (int(text, 16) for text in match.groups())
-            try:
-                image.seek(begin)
-                yield image.read(end - begin)
-            except OSError:
-                continue
 
 
 def test_rv10_rl08_the_server_sees_no_key_or_candidate_and_tells_no_address(

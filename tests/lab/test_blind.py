@@ -4,10 +4,8 @@ Its memory, its log and every datagram on its cable are searched for what it mus
 contact names, file names, content, and the addresses inside the homes.
 """
 
-import re
 import socket
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,6 +16,7 @@ from tests.lab.needs import needs_lab
 from tests.lab.pairs import served
 from tests.lab.programs import Program, settings_of
 from tests.lab.topology import Lab
+from tests.server.image import memory
 
 ETH_P_ALL = 3
 FILE = "canary-file-name-7711"
@@ -78,22 +77,6 @@ def known(secrets: dict[str, bytes], parts: list[bytes]) -> set[str]:
     """Which of them stand somewhere in these."""
     whole = b"\0".join(parts)
     return {name for name, secret in secrets.items() if secret in whole}
-
-
-def memory(pid: int) -> Iterator[bytes]:
-    """All that a process has in memory and may write to."""
-    maps = Path(f"/proc/{pid}/maps").read_text()
-    with Path(f"/proc/{pid}/mem").open("rb", buffering=0) as image:
-        for line in maps.splitlines():
-            match = re.match(r"([0-9a-f]+)-([0-9a-f]+) rw", line)
-            if match is None:
-                continue
-            begin, end = (int(text, 16) for text in match.groups())
-            try:
-                image.seek(begin)
-                yield image.read(end - begin)
-            except OSError:
-                continue
 
 
 class Capture:
