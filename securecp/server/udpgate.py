@@ -25,6 +25,7 @@ from securecp.server.circuits import Circuits, Pass
 from securecp.server.limits import Bucket, Buckets
 from securecp.server.tally import Event, Tally
 from securecp.transport.load import network
+from securecp.transport.rotation import Rotation
 
 # SPEC §13.4, §13.5
 COOKIE_LIFE = 60.0
@@ -41,10 +42,8 @@ class UdpGate(Generic[O]):
 
     def __init__(self, circuits: Circuits[O], entropy: Entropy, tally: Tally) -> None:
         self._circuits = circuits
-        self._entropy = entropy
         self._tally = tally
-        self._secrets: list[bytes] = []
-        self._renewed_at = 0.0
+        self._rotation = Rotation(COOKIE_LIFE, entropy)
         self._bare = Buckets(BARE_STUN_PER_SECOND, 4 * BARE_STUN_PER_SECOND, most=1_024)
         self._bare_in_all = Bucket(BARE_STUN_IN_ALL, BARE_STUN_IN_ALL)
 
@@ -88,8 +87,7 @@ class UdpGate(Generic[O]):
             return self._answer_stun(now, endpoint, datagram)
         if first == relay.COOKIE_REQUEST and relay.is_cookie_request(datagram):
             self._tally.add(Event.COOKIE)
-            self._renew(now)
-            return relay.encode_cookie(_cookie(self._secrets[0], endpoint))
+            return relay.encode_cookie(_cookie(self._rotation.secrets(now)[0], endpoint))
         if first == relay.ATTACH:
             return self._attach(now, endpoint, relay.parse_attach(datagram))
         return None
@@ -112,24 +110,15 @@ class UdpGate(Generic[O]):
         return self._bare.of(now, network(endpoint)).take(now) and self._bare_in_all.take(now)
 
     def _attach(self, now: float, endpoint: Endpoint, attach: relay.Attach) -> bytes:
-        self._renew(now)
         received = [
-            compare_digest(_cookie(secret, endpoint), attach.cookie) for secret in self._secrets
+            compare_digest(_cookie(secret, endpoint), attach.cookie)
+            for secret in self._rotation.secrets(now)
         ]
         if not any(received) or not self._circuits.attach(now, endpoint, attach):
             self._tally.add(Event.ATTACH_REFUSED)
             return b""
         self._tally.add(Event.ATTACHED)
         return relay.encode_attached(attach.attach)
-
-    def _renew(self, now: float) -> None:
-        age = now - self._renewed_at
-        if self._secrets and age < COOKIE_LIFE:
-            return
-        # A cookie given just before is good for a whole life: the old secret stays for one more.
-        kept = self._secrets[:1] if age < 2 * COOKIE_LIFE else []
-        self._secrets = [self._entropy(32), *kept]
-        self._renewed_at = now
 
 
 def _cookie(secret: bytes, endpoint: Endpoint) -> bytes:

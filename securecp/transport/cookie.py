@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from securecp.endpoint import Endpoint
 from securecp.errors import ProtocolError
 from securecp.noise.keypairs import Entropy
+from securecp.transport.rotation import Rotation
 from securecp.transport.wire import COOKIE, COOKIE_LENGTH, VERSION
 
 MAC_LENGTH = 16
@@ -82,8 +83,7 @@ class Gate:
         self._public = public
         self._mac1_key = mac1_key(public)
         self._entropy = entropy
-        self._secrets: list[bytes] = []
-        self._renewed_at = 0.0
+        self._rotation = Rotation(COOKIE_LIFE, entropy)
 
     def check_mac1(self, datagram: bytes) -> None:
         """Raise ProtocolError unless the datagram was made for our public key."""
@@ -96,30 +96,19 @@ class Gate:
         body, mac2 = hello[:-MACS_LENGTH], hello[-MACS_LENGTH:-MAC_LENGTH]
         if hmac.compare_digest(mac2, bytes(MAC_LENGTH)):
             return Proof.ABSENT
-        self._renew(now)
         right = [
             hmac.compare_digest(mac(_cookie(secret, endpoint), body), mac2)
-            for secret in self._secrets
+            for secret in self._rotation.secrets(now)
         ]
         return Proof.RIGHT if any(right) else Proof.WRONG
 
     def make_cookie(self, now: float, endpoint: Endpoint, index: int, hello: bytes) -> bytes:
         """Write the COOKIE that answers `hello` from the caller's `index`."""
-        self._renew(now)
+        cookie = _cookie(self._rotation.secrets(now)[0], endpoint)
         nonce = self._entropy(12)
-        cookie = _cookie(self._secrets[0], endpoint)
         aead = ChaCha20Poly1305(_sealing_key(self._public))
         sealed = aead.encrypt(nonce, cookie, hello[-MAC_LENGTH:])
         return _HEAD.pack(COOKIE, VERSION, 0, index, nonce, sealed)
-
-    def _renew(self, now: float) -> None:
-        age = now - self._renewed_at
-        if self._secrets and age < COOKIE_LIFE:
-            return
-        # A cookie given just before is good for its whole life: the old secret stays for one more.
-        kept = self._secrets[:1] if age < 2 * COOKIE_LIFE else []
-        self._secrets = [self._entropy(32), *kept]
-        self._renewed_at = now
 
 
 def _cookie(secret: bytes, endpoint: Endpoint) -> bytes:

@@ -176,9 +176,9 @@ EDITS = (
     ),
     Edit(
         "a cookie is good for ever",
-        "securecp/transport/cookie.py",
-        "if self._secrets and age < COOKIE_LIFE:",
-        "if self._secrets:",
+        "securecp/transport/rotation.py",
+        "if not self._secrets or age >= self._life:",
+        "if not self._secrets:",
         (
             f"{COOKIE}::test_a_cookie_is_good_for_its_whole_life_and_not_for_three",
             f"{COOKIE}::test_an_old_secret_dies_though_nobody_called_meanwhile",

@@ -207,9 +207,9 @@ EDITS = (
     ),
     Edit(
         "a cookie of the relay is good for ever",
-        "securecp/server/udpgate.py",
-        "if self._secrets and age < COOKIE_LIFE:",
-        "if self._secrets:",
+        "securecp/transport/rotation.py",
+        "if not self._secrets or age >= self._life:",
+        "if not self._secrets:",
         (f"{CIRCUITS}::test_rv08_rl02_a_cookie_is_good_for_its_endpoint_alone_and_for_two_minutes",),
     ),
     Edit(
