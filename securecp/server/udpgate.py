@@ -87,7 +87,7 @@ class UdpGate(Generic[O]):
             return self._answer_stun(now, endpoint, datagram)
         if first == relay.COOKIE_REQUEST and relay.is_cookie_request(datagram):
             self._tally.add(Event.COOKIE)
-            return relay.encode_cookie(_cookie(self._rotation.secrets(now)[0], endpoint))
+            return relay.encode_cookie(_cookie(self._rotation.valid(now)[0], endpoint))
         if first == relay.ATTACH:
             return self._attach(now, endpoint, relay.parse_attach(datagram))
         return None
@@ -112,7 +112,7 @@ class UdpGate(Generic[O]):
     def _attach(self, now: float, endpoint: Endpoint, attach: relay.Attach) -> bytes:
         received = [
             compare_digest(_cookie(secret, endpoint), attach.cookie)
-            for secret in self._rotation.secrets(now)
+            for secret in self._rotation.valid(now)
         ]
         if not any(received) or not self._circuits.attach(now, endpoint, attach):
             self._tally.add(Event.ATTACH_REFUSED)

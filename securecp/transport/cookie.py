@@ -98,13 +98,13 @@ class Gate:
             return Proof.ABSENT
         right = [
             hmac.compare_digest(mac(_cookie(secret, endpoint), body), mac2)
-            for secret in self._rotation.secrets(now)
+            for secret in self._rotation.valid(now)
         ]
         return Proof.RIGHT if any(right) else Proof.WRONG
 
     def make_cookie(self, now: float, endpoint: Endpoint, index: int, hello: bytes) -> bytes:
         """Write the COOKIE that answers `hello` from the caller's `index`."""
-        cookie = _cookie(self._rotation.secrets(now)[0], endpoint)
+        cookie = _cookie(self._rotation.valid(now)[0], endpoint)
         nonce = self._entropy(12)
         aead = ChaCha20Poly1305(_sealing_key(self._public))
         sealed = aead.encrypt(nonce, cookie, hello[-MAC_LENGTH:])

@@ -12,7 +12,7 @@ class Rotation:
         self._secrets: list[bytes] = []
         self._renewed_at = 0.0
 
-    def secrets(self, now: float) -> list[bytes]:
+    def valid(self, now: float) -> list[bytes]:
         """Those that count, the newest first: 32 bytes each."""
         age = now - self._renewed_at
         if not self._secrets or age >= self._life:
