@@ -2,13 +2,15 @@
 
 PYTHON ?= python3
 SEEDS ?= 0:5000
+POINTS ?= 500
+TRANSFERS ?= 2000
 WORKERS ?= 2
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test sim bench bench-wan lab report sabotage format lock clean
+.PHONY: help demo test sim bench bench-wan lab report sabotage torture soak nightly format lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1|/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-16s %s\n", $$1, $$2 }'
@@ -46,6 +48,19 @@ report: $(READY) ## docs/performance.md and its pictures from what was measured
 
 sabotage: $(READY) ## remove each security decision in turn; the tests must notice
 	@$(BIN)/python -m tests.sabotage $(ARGS)
+
+torture: $(READY) ## kill -9 of real processes at POINTS=500 moments; options in ARGS
+	@$(BIN)/python -m tests.torture --points $(POINTS) $(ARGS)
+
+soak: $(READY) ## TRANSFERS=2000 with faults between them: memory, files and tasks stay flat
+	@$(BIN)/python -m tests.soak --transfers $(TRANSFERS) $(ARGS)
+
+nightly: $(READY) ## hours: seeds, kill points at every call, every error of every call, crash states
+	@$(BIN)/python -m tests.sim.run --seeds 0:100000 --all-faults
+	@$(BIN)/python -m tests.torture --points 3000
+	@$(BIN)/python -m tests.torture --every-call
+	@SECURECP_THOROUGH=1 $(BIN)/pytest -n $(WORKERS) tests/faults $(wildcard tests/crash)
+	@$(BIN)/python -m tests.soak --transfers $(TRANSFERS)
 
 format: $(READY) ## lay out the code and sort its imports
 	@$(BIN)/ruff check --select I --fix -q .

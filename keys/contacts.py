@@ -31,6 +31,9 @@ from keys.policy import Contact, Proof, Verified, contact_from
 
 VERSION = 1
 
+_CHANGEABLE = {"accept", "endpoints", "into", "max_size", "daily_quota", "on_conflict", "card",
+               "blocked"}  # fmt: skip
+
 
 @dataclass(frozen=True)
 class Contacts:
@@ -108,7 +111,23 @@ class Contacts:
             except UnknownContactError:
                 everyone = [*self.people, *self.groups]
                 raise UnknownContactError(name, nearest(name, everyone)) from None
+        return self.resolve_group(group)
+
+    def resolve_group(self, name: str) -> tuple[Contact, ...]:
+        """The members of this group, in any case; one without members is refused."""
+        group = self.group_name(name)
+        if not self.groups[group]:
+            raise ContactsError(
+                f"nobody is in group {group}", f"securecp contacts group {group} NAME…"
+            )
         return tuple(self.people[member] for member in self.groups[group])
+
+    def group_name(self, name: str) -> str:
+        """How the group is spelled that `name` means, in any case."""
+        group = self._spelled(name, self.groups)
+        if group is None:
+            raise UnknownContactError(name, nearest(name, self.groups), kind="group")
+        return group
 
     @staticmethod
     def _spelled(name: str, names: Mapping[str, object]) -> str | None:
@@ -121,8 +140,8 @@ class Contacts:
         """With one contact more.
 
         Another key for a known name is `ChangedKeyError` unless `replace_key`: then the key and
-        card are exchanged, the proof of the old key goes, `always` becomes `ask`, and all else,
-        a block too, stays.
+        card are exchanged, the proof of the old key goes, `always` becomes `ask`, `overwrite` the
+        usual, and all else, a block too, stays.
         """
         spelled = self._spelled(contact.name, self.people)
         known = self.people.get(spelled or "")
@@ -142,6 +161,7 @@ class Contacts:
             card=contact.card,
             verified=None,
             accept="ask" if known.accept == "always" else known.accept,
+            on_conflict=None if known.on_conflict == "overwrite" else known.on_conflict,
         )
         return self._with({**self.people, known.name: changed})
 
@@ -176,8 +196,8 @@ class Contacts:
         )
 
     def update(self, name: str, **changes: Any) -> "Contacts":
-        """With other values of `accept`, `endpoints`, `into`, `max_size`, `card` for a contact."""
-        assert changes.keys() <= {"accept", "endpoints", "into", "max_size", "card", "blocked"}
+        """With other values for a contact; name, key and proof are not changed like this."""
+        assert changes.keys() <= _CHANGEABLE
         contact = self.lookup(name)
         return self._with({**self.people, contact.name: replace(contact, **changes)})
 
@@ -196,10 +216,13 @@ class Contacts:
         return self._with({**self.people, contact.name: changed})
 
     def group(self, name: str, members: tuple[str, ...]) -> "Contacts":
-        """With this group; no members removes it."""
-        groups = {key: value for key, value in self.groups.items() if key != name}
+        """With these members in this group; no members removes it."""
+        name = self._spelled(name, self.groups) or name
+        groups = dict(self.groups)
         if members:
             groups[name] = tuple(self.lookup(member).name for member in members)
+        else:
+            groups.pop(name, None)
         return self._with(dict(self.people), groups)
 
     def _with(

@@ -28,8 +28,8 @@ class ContactsFile:
         self.backup = path.with_name(path.name + ".bak")
         """The previous content."""
         self._own = own
-        self._stamp: tuple[int, ...] | None = None
-        self._cached: Contacts | None = None
+        self._kept: tuple[Contacts, tuple[int, ...] | None] | None = None
+        """What was read last, and what the file looked like then."""
 
     def load(self) -> Contacts:
         """The contacts as the file has them now, none without a file; damaged: `ContactsError`."""
@@ -41,10 +41,11 @@ class ContactsFile:
     def current(self) -> Contacts:
         """`load`, but read again only if the file is another: cheap enough for every caller."""
         stamp = self._look()
-        if self._cached is None or stamp != self._stamp:
-            self._cached = None  # if it is damaged now, what it said before counts no more
-            self._cached, self._stamp = self.load(), stamp
-        return self._cached
+        kept = self._kept  # one value, looked at once: other threads may be here
+        if kept is None or kept[1] != stamp:
+            self._kept = None  # if it is damaged now, what it said before counts no more
+            kept = self._kept = self.load(), stamp
+        return kept[0]
 
     def edit(self, change: Callable[[Contacts], Contacts]) -> Contacts:
         """Put what `change` makes of the contacts into the file; it may be called more than once.

@@ -62,14 +62,15 @@ class NameRefusedError(ContactsError):
 
 
 class UnknownContactError(ContactsError):
-    """Nobody has this name.
+    """Nobody has this name, or no group.
 
     `nearest` is the name that was probably meant, or None.
     """
 
-    def __init__(self, name: str, nearest: str | None) -> None:
-        hint = f"Did you mean {nearest}?" if nearest else "securecp contacts add NAME age1…"
-        super().__init__(f"there is no contact named {printable(name)}", hint)
+    def __init__(self, name: str, nearest: str | None, *, kind: str = "contact") -> None:
+        make = "add NAME age1…" if kind == "contact" else "group NAME MEMBER…"
+        hint = f"Did you mean {nearest}?" if nearest else f"securecp contacts {make}"
+        super().__init__(f"there is no {kind} named {printable(name)}", hint)
         self.name = name
         self.nearest = nearest
 

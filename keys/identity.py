@@ -210,6 +210,16 @@ class Identity:
 
         return xeddsa.sign(self.__scalar.reveal(), message, entropy)
 
+    def derive(self, label: bytes) -> bytes:
+        """A key of 32 bytes for another purpose, named by its label: HKDF-SHA256 over the seed.
+
+        It tells nothing of the secret key, nor of the keys under other labels.
+        """
+        from cryptography.hazmat.primitives.hashes import SHA256
+        from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+        return HKDF(SHA256(), 32, salt=None, info=label).derive(self.__seed.reveal())
+
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Identity):
             return NotImplemented

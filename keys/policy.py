@@ -16,6 +16,7 @@ from keys.identity import Card, PublicKey
 from keys.names import check_name, nearest
 
 Accept = Literal["ask", "always", "never"]
+OnConflict = Literal["rename", "skip", "overwrite"]
 Proof = Literal["pair-code", "qr"]
 
 MOST_ENDPOINTS = 16
@@ -45,6 +46,10 @@ class Contact:
     into: str | None = None
     max_size: int | None = None
     """Largest transfer in bytes that we take from them."""
+    daily_quota: int | None = None
+    """Bytes that we take from them within 24 hours."""
+    on_conflict: OnConflict | None = None
+    """What happens to a file of theirs whose name is taken; None: what happens to anybody's."""
     verified: Verified | None = None
     blocked: bool = False
 
@@ -57,8 +62,10 @@ class Contact:
             raise ContactsError(f"more than {MOST_ENDPOINTS} endpoints")
         if self.into is not None:
             check_into(self.into)
-        if self.max_size is not None and not 0 <= self.max_size < 1 << 63:
-            raise ContactsError("max_size is a number of bytes, below 2^63")
+        check_bytes("max_size", self.max_size)
+        check_bytes("daily_quota", self.daily_quota)
+        if self.on_conflict is not None:
+            check_on_conflict(self.on_conflict)
         if self.card is not None and self.card.key != self.key:
             raise ContactsError("the card belongs to another public key than this contact's")
 
@@ -67,6 +74,20 @@ def check_accept(accept: str) -> None:
     """One of the three words."""
     if accept not in get_args(Accept):
         raise ContactsError(f"accept is {printable(accept)}", 'It is "ask", "always" or "never".')
+
+
+def check_on_conflict(on_conflict: str) -> None:
+    """One of the three words."""
+    if on_conflict not in get_args(OnConflict):
+        raise ContactsError(
+            f"on_conflict is {printable(on_conflict)}", 'It is "rename", "skip" or "overwrite".'
+        )
+
+
+def check_bytes(field: str, count: int | None) -> None:
+    """A bound that a file can hold, or none."""
+    if count is not None and not 0 <= count < 1 << 63:
+        raise ContactsError(f"{field} is a number of bytes, below 2^63")
 
 
 def check_endpoint(endpoint: str) -> None:
@@ -122,14 +143,14 @@ def contact_from(name: str, table: Mapping[str, Any]) -> Contact:
     return Contact(name, **found)
 
 
-RESTRICTIONS = {"blocked", "accept", "max_size"}
+RESTRICTIONS = {"blocked", "accept", "max_size", "daily_quota", "on_conflict"}
 """What we write before the key, so that a file cut short loses the key before the restriction."""
 
 
 def table_from(contact: Contact) -> dict[str, Any]:
     """The fields as they stand in the file; those with their ordinary value are left out."""
     table: dict[str, Any] = {}
-    for field in ("blocked", "accept", "max_size", "key", "card", "endpoints", "into", "verified"):
+    for field in _ORDER:
         value = getattr(contact, field)
         if value != _ORDINARY[field]:
             table[field] = _WRITERS.get(field, _as_it_is)(value)
@@ -175,6 +196,8 @@ _READERS: dict[str, Callable[[object], Any]] = {
     "accept": _text,
     "into": _text,
     "max_size": _exactly(int),
+    "daily_quota": _exactly(int),
+    "on_conflict": _text,
     "verified": _read_verified,
     "blocked": _exactly(bool),
 }
@@ -184,4 +207,9 @@ _WRITERS: dict[str, Callable[[Any], object]] = {
     "endpoints": list,
     "verified": lambda value: {"on": value.on, "how": value.how},
 }
+_ORDER = (
+    "blocked", "accept", "max_size", "daily_quota", "on_conflict",
+    "key", "card", "endpoints", "into", "verified",
+)  # fmt: skip
+"""How we write them: restrictions before the key."""
 _ORDINARY = {field.name: field.default for field in fields(Contact)}

@@ -2,11 +2,12 @@
 
     SecurecpError                 exit 1, something failed
     ├── ProtocolError             the peer broke the protocol: drop the datagram or close
-    ├── StorageError              our disk: full, read-only, gone
+    ├── StorageError              our disk: read-only, gone
+    │   └── FullError             exit 5, no room is left; goes on when there is some
     ├── SourceError               a file to send is missing or unreadable
     ├── DeclinedError             exit 3, the peer said no
     ├── NotReachedError           exit 4, nobody answered
-    ├── InterruptedTransferError  exit 5, cut off; the same command tries again
+    ├── InterruptedTransferError  exit 5, cut off; the same command goes on
     ├── TrustError                exit 6, a key is not the one that was expected
     └── PartialError              exit 7, done but for the files that are named
 
@@ -34,6 +35,17 @@ class ProtocolError(SecurecpError):
 
 class StorageError(SecurecpError):
     """The destination cannot take the files."""
+
+
+class FullError(StorageError):
+    """It has no room; what has been stored stays, and the transfer can go on."""
+
+    exit_code = 5
+
+    def __init__(self, message: str, hint: str = "", *, needed: int = 0) -> None:
+        super().__init__(message, hint)
+        self.needed = needed
+        """Bytes that are missing."""
 
 
 class SourceError(SecurecpError):

@@ -103,7 +103,7 @@ class Hub:
                 case Met():
                     self._connected(event, now)
                 case CallFailed():
-                    self._forget_early(event.peer, event.endpoint)
+                    self._forget_early(now, event.peer, event.endpoint)
                     self._on_call_failed(event)
         for session in list(self.sessions):
             session.advance(now)
@@ -111,13 +111,13 @@ class Hub:
             if session not in self._early:
                 self._tell(now, session)
             elif session.over:  # its connection has waited in vain; the call goes on
-                self._forget(session)
+                self._forget(now, session)
 
     def _connected(self, event: "Met[Connection]", now: float) -> None:
         found = [session for session in self._early if session.connection is event.channel]
         for early in found:
             del self._early[early]
-        self._forget_early(event.keys.peer)
+        self._forget_early(now, event.keys.peer)
         session = found[0] if found else self._meet(event.channel, now)
         if session is None:
             return
@@ -155,16 +155,18 @@ class Hub:
                 case Heard():
                     self._on_event(session, Back(session.peer))
 
-    def _forget_early(self, peer: bytes, endpoint: Endpoint | None = None) -> None:
+    def _forget_early(self, now: float, peer: bytes, endpoint: Endpoint | None = None) -> None:
         """Another session with the peer has taken their place, or nobody has answered."""
         for session, called in list(self._early.items()):
             if session.connection.peer == peer and endpoint in (None, called):
-                self._forget(session)
+                self._forget(now, session)
 
-    def _forget(self, session: "Session") -> None:
+    def _forget(self, now: float, session: "Session") -> None:
         session.drop()
         del self._early[session]
         self.sessions.remove(session)
+        if self._paths is not None:
+            self._paths.closed(now, session.connection)
 
     def _tell(self, now: float, session: "Session") -> None:
         for told in session.events():

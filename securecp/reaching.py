@@ -188,10 +188,10 @@ class Paths:
         for session in list(self._journeys):
             self.end(session)
 
-    def hang_up(self) -> None:
-        """No call of ours is wanted any more."""
+    def hang_up(self, peer: bytes | None = None) -> None:
+        """No call of ours is wanted any more, or none to this peer, unless it has an answer."""
         for session, journey in list(self._journeys.items()):
-            if journey.caller and journey.connection is None:
+            if journey.caller and journey.connection is None and peer in (None, journey.peer):
                 self.end(session)
 
     # what is due

@@ -1,69 +1,51 @@
 """A session of who gets the files: the receiver's effects, carried out (SPEC §8.6)."""
 
 from collections.abc import Callable
-from functools import partial
-from typing import ClassVar, Protocol
+from typing import ClassVar
 
 from securecp.errors import (
     DeclinedError,
+    FullError,
     InterruptedTransferError,
     SecurecpError,
     StorageError,
 )
-from securecp.events import Done, Offered
-from securecp.session import Decision, Handlers, Session, Workshop, groups
+from securecp.events import Done, Event, Offered, Paused, Resumed
+from securecp.intake import (
+    CONTENT_EFFECTS,
+    FileIntake,
+    Intake,
+    Report,
+    Store,
+    StreamIntake,
+    StreamSink,
+    Tools,
+)
+from securecp.session import Decision, Handlers, Session, Workshop
 from securecp.transfer import messages
 from securecp.transfer.effects import (
     Aborted,
     Complete,
     Consent,
     Declined,
-    ExpectContent,
-    FileFailed,
-    FilesReady,
-    ForgetContent,
     Prepare,
     Publish,
-    VerifyChunks,
 )
-from securecp.transfer.manifest import Chunk, Manifest
-from securecp.transfer.passing import PassingDigests
+from securecp.transfer.manifest import FILE, Manifest
+from securecp.transfer.offer import Summary, top_names
 from securecp.transfer.receiver import Receiver
 from securecp.transport import connection as transport
 from securecp.transport.connection import Connection
 from securecp.transport.limit import Credit
 
-VERIFY_BYTES = 8 << 20
-VERIFY_CHUNKS = 64
+__all__ = ["ReceiveSession", "Report", "Store", "StreamSink"]
+
 RECEIPT_PATIENCE = 3.0
 """Seconds for which the receipt is sent again, if the sender does not say that it has it."""
+PARTING = 10.0
+"""Seconds within which the peer must have heard that we do not want it, or cannot go on."""
 OFFER_PATIENCE = 60.0
 """Seconds within which whoever has connected must have made the offer."""
-
-
-class Report(Protocol):
-    """What publishing came to."""
-
-    @property
-    def published(self) -> int: ...
-    @property
-    def size(self) -> int: ...
-    @property
-    def skipped(self) -> tuple[int, ...]: ...
-    @property
-    def failed(self) -> tuple[tuple[int, str], ...]: ...
-
-
-class Store(Protocol):
-    """Where the files go: the disk, or memory in the simulator. StorageError from anything."""
-
-    def prepare(self, manifest: Manifest) -> None: ...
-    def store(self, offset: int, slices: list[memoryview]) -> None: ...
-    def digest(self, chunk: Chunk) -> bytes: ...
-    def ready(self, entry: int) -> None: ...
-    def failed(self, entry: int) -> None: ...
-    def publish(self) -> Report: ...
-    def abandon(self) -> None: ...
 
 
 class ReceiveSession(Session):
@@ -83,20 +65,33 @@ class ReceiveSession(Session):
         open_store: Callable[[bytes], Store],
         policy: Callable[[Offered], Decision],
         ask: Callable[[Offered], bool],
+        approved: Callable[[Offered], bool] = lambda _: False,
+        open_stream: Callable[[bytes, Offered], StreamSink] | None = None,
         limit: int | None = None,
     ) -> None:
-        """`limit` is in bytes per second, and needs `first_credit` of it as content window."""
+        """`limit` is in bytes per second, and needs `first_credit` of it as content window.
+
+        `approved` says whether the very same offer was accepted before: then nobody is asked.
+        Without `open_stream` no stream is taken.
+        """
         super().__init__(connection, workshop, now)
         self.party = Receiver(ours=ours, theirs=self.peer, sign=sign)
         self._wall_clock = wall_clock
         self._open_store = open_store
         self._policy = policy
         self._ask = ask
-        self._store: Store | None = None
-        self._passing: PassingDigests | None = None
+        self._approved = approved
+        self._open_stream = open_stream
+        self._summary: Summary | None = None
+        self._offer: Offered | None = None
+        self.consented = False
+        """Whether we have taken the offer."""
+        self._intake: Intake | None = None
         self._offered = False
         self._refusal: SecurecpError | None = None
-        """Why we said no; the session is over when the peer has heard it."""
+        """Why we said no, or stopped; the session is over when the peer has heard it."""
+        self._parts_at: float | None = None
+        """When we do not wait for that any longer."""
         self._complete: Complete | None = None
         self._receipt_until = 0.0
         self._report: Report | None = None
@@ -104,13 +99,33 @@ class ReceiveSession(Session):
         self._credit: Credit | None = None
         connection.sink = self
 
+    @property
+    def manifest_digest(self) -> bytes:
+        """What was offered; nothing before all of it is here."""
+        return self._summary.digest if self._summary else b""
+
+    @property
+    def transfer_id(self) -> bytes:
+        """The peer's name for this session's transfer; nothing before all of the offer is here."""
+        return self._summary.transfer_id if self._summary else b""
+
+    def supersede(self) -> None:
+        """A newer session of the same transfer goes on."""
+        if not self.over and self._refusal is None and self._complete is None:
+            reason = "a newer session goes on"
+            self._abort(messages.CODE_SUPERSEDED, reason, InterruptedTransferError(reason))
+
     def advance(self, now: float) -> None:
         super().advance(now)
         if self.over:
             return
-        if self._credit is not None:
-            self._grant(self._credit)
-        if self._complete is not None and (
+        if self._intake is not None:
+            self._intake.turn(now)
+            self._grant(self._intake)
+        if self._parts_at is not None and now >= self._parts_at:
+            assert self._refusal is not None
+            self._stop(self._refusal, transport.CLOSE_FAILED, "it does not go on")
+        elif self._complete is not None and (
             self.connection.control_idle or now >= self._receipt_until
         ):
             self._conclude()
@@ -125,50 +140,56 @@ class ReceiveSession(Session):
         """When `advance` is due even if nothing comes."""
         if self._complete is not None:
             return self._receipt_until
-        if self._credit is not None:
-            return self._now + self._credit.step
-        return None if self._offered else self.started_at + OFFER_PATIENCE
+        if self._parts_at is not None:
+            return self._parts_at
+        if not self._offered:
+            return self.started_at + OFFER_PATIENCE
+        times = [None if self._intake is None else self._intake.deadline(self._now)]
+        times.append(None if self._credit is None else self._now + self._credit.step)
+        return min((time for time in times if time is not None), default=None)
 
     def store(self, offset: int, slices: list[memoryview]) -> None:
-        """The connection's sink: to the disk, then to the books."""
-        if self.over or self._store is None:
+        """The connection's sink."""
+        if self.over or self._intake is None:
             return
         try:
-            self._store.store(offset, slices)
+            self._intake.store(offset, slices)
         except StorageError as error:
             self._give_up(error)
-            return
-        if self._passing is not None:
-            self._passing.note(offset, slices)
-        self.party.stored(offset, sum(map(len, slices)))
 
-    def _grant(self, credit: Credit) -> None:
-        """Let the peer send what the limit allows by now."""
-        connection = self.connection
-        received, content = connection.bytes_received, connection.content_in.came
-        connection.grant_content(credit.total(self._now, received, content, connection.rtt))
+    def _grant(self, intake: Intake) -> None:
+        """Let the peer send what the limit and the store allow by now."""
+        total = None
+        if self._credit is not None:
+            received, content = self.connection.bytes_received, self.connection.content_in.came
+            total = self._credit.total(self._now, received, content, self.connection.rtt)
+        intake.grant(total)
+
+    def _work(self) -> None:
+        try:
+            if self._intake is not None and not self.over:
+                self._intake.refuse_broken()
+            super()._work()
+        except StorageError as error:
+            self._give_up(error)
 
     def _progress(self) -> tuple[int, int]:
-        size = self.party.manifest.size if self._store is not None else 0
-        return self.connection.content_in.stored, size
+        if self._intake is None:
+            return 0, 0
+        self._skipped = self._intake.skipped
+        return self._intake.progress()
 
-    def _expect(self, effect: ExpectContent) -> None:
-        self.connection.expect_content(effect.start, effect.end)
+    def _take(self, effect: object) -> None:
+        """An effect that has to do with content."""
+        self._content.handle(effect)
 
-    def _forget(self, effect: ForgetContent) -> None:
-        self.connection.forget_content(effect.start, effect.end)
-        if self._passing is not None:
-            self._passing.forget(self.party.manifest.locate(effect.start))
-
-    def _ready(self, effect: FilesReady) -> None:
-        for entry in effect.entries:
-            self._files.ready(entry)
-
-    def _file_failed(self, effect: FileFailed) -> None:
-        self._files.failed(effect.entry)
+    @property
+    def _content(self) -> Intake:
+        assert self._intake is not None
+        return self._intake
 
     def _publish(self, _: Publish) -> None:
-        self._done_elsewhere(self._files.publish, self._published)
+        self._done_elsewhere(self._content.publish, self._published)
 
     def _completed(self, effect: Complete) -> None:
         self._complete = effect
@@ -178,15 +199,12 @@ class ReceiveSession(Session):
         self._refusal = DeclinedError(f"declined: {effect.reason}")
 
     def _aborted(self, effect: Aborted) -> None:
+        self.code = effect.code
+        self.cancelled = effect.code == messages.CODE_INTERRUPTED
         self.fail(InterruptedTransferError(f"the peer has stopped: {effect.reason}"))
 
-    @property
-    def _files(self) -> Store:
-        assert self._store is not None
-        return self._store
-
     def _consent(self, effect: Consent) -> None:
-        summary = effect.summary
+        self._summary = summary = effect.summary
         self._offered = True
         offered = Offered(
             self.peer,
@@ -194,18 +212,29 @@ class ReceiveSession(Session):
             summary.size,
             summary.names,
             tuple(b"/".join(remark.path) for remark in summary.remarks),
+            transfer_id=summary.transfer_id,
+            manifest_digest=summary.digest,
+            reasons=tuple(remark.reasons for remark in summary.remarks),
+            stream=summary.stream,
+            links=summary.links,
+            entries=summary.entries,
+            remarkable_total=summary.remarkable,
         )
+        offered = self._offer = offered._replace(approved=self._approved(offered))
         self._events.append(offered)
         match self._policy(offered):
             case Decision.ACCEPT:
-                self.party.accept()
+                self._answered(yes=True)
             case Decision.DECLINE:
-                self._decline(messages.CODE_DECLINED, "")
+                self._answered(yes=False)
+            case Decision.ASK if offered.approved:
+                self._answered(yes=True)
             case Decision.ASK:
                 self._done_elsewhere(lambda: self._ask(offered), self._answered, aside=True)
 
     def _answered(self, yes: bool) -> None:
         if yes:
+            self.consented = True
             self.party.accept()
         else:
             self._decline(messages.CODE_DECLINED, "")
@@ -213,48 +242,107 @@ class ReceiveSession(Session):
     def _decline(self, code: int, reason: str, error: SecurecpError | None = None) -> None:
         """Say no; the peer closes when it has heard it."""
         self.party.decline(code, reason)
+        self._part(error if error is not None else DeclinedError("declined"))
+
+    def _abort(self, code: int, reason: str, error: SecurecpError) -> None:
+        """Go no further; what is good stays for a later session."""
+        self.party.abort(code, reason)
+        self._clean_up()
+        self._part(error)
+
+    def _part(self, error: SecurecpError) -> None:
+        """The last word is on its way."""
         self._write()
-        self._refusal = error if error is not None else DeclinedError("declined")
+        self._refusal = error
+        self._parts_at = self._now + PARTING
 
     def _prepare(self, effect: Prepare) -> None:
-        try:
-            self._store = self._open_store(self.peer)
-            self._store.prepare(effect.manifest)
-        except SecurecpError as error:
+        """In the workshop, behind the end of an older session of the same transfer."""
+        made: list[Intake] = []
+
+        def prepare() -> object:
+            intake, store = self._open(effect.manifest)
+            made.append(intake)
+            return store.prepare(effect.manifest)
+
+        def prepared(result: object) -> None:
+            self._intake = made[0] if made else None
+            if self.over or self._refusal is not None:
+                self._clean_up()
+            elif isinstance(result, Exception):
+                self._clean_up()
+                self._cannot(result)
+            else:
+                self._prepared(effect.manifest, result)
+
+        self._workshop.start(prepare, prepared)
+
+    def _open(self, manifest: Manifest) -> tuple[Intake, Store | StreamSink]:
+        tools = Tools(
+            self.connection,
+            self._workshop,
+            self.party,
+            self._tell,
+            self._done_elsewhere,
+            self._job_failed,
+        )
+        if not manifest.columns.stream:
+            store = self._open_store(self.peer)
+            return FileIntake(store, manifest, tools), store
+        if self._open_stream is None or self._offer is None:
+            raise StorageError("streams are not taken here")
+        sink = self._open_stream(self.peer, self._offer)
+        return StreamIntake(sink, tools), sink
+
+    def _tell(self, event: Event) -> None:
+        self._events.append(event)
+
+    def _cannot(self, error: Exception) -> None:
+        """There is no place for it, or not yet."""
+        if isinstance(error, FullError):
+            self._events.append(Paused(self.peer, error.needed))
+            self._decline(messages.CODE_FULL, _needed(error), error)
+        elif isinstance(error, SecurecpError):
             self._decline(messages.CODE_NO_ROOM, "it cannot be stored", error)
-            return
-        self._passing = PassingDigests(effect.manifest)
+        else:
+            raise error
+
+    def _prepared(self, manifest: Manifest, holdings: object) -> None:
         self.started_at = self._now
         if self._limit is not None:
             self._credit = Credit(self._limit, self._now, self.connection.bytes_received)
-        self.party.prepared()
-
-    def _verify(self, effect: VerifyChunks) -> None:
-        """What was stored in order has been digested in passing; the rest is read back."""
-        assert self._passing is not None
-        passed, others = self._passing.part(effect.chunks)
-        self._verified([(chunk.number, digest) for chunk, digest in passed])
-        sizes = ((chunk, chunk.length) for chunk in others)
-        for group in groups(sizes, VERIFY_BYTES, VERIFY_CHUNKS):
-            self._done_elsewhere(partial(_digest_all, self._files, group), self._verified)
-
-    def _verified(self, results: list[tuple[int, bytes]]) -> None:
-        for number, digest in results:
-            self.party.verified(number, digest)
+        self._content.begin(holdings)
+        if self.party.kept:
+            self._events.append(Resumed(self.peer, self.party.kept, manifest.size))
 
     def _published(self, report: Report) -> None:
         self._report = report
         self.party.published(report.published, report.size, int(self._wall_clock()))
 
     def _give_up(self, error: StorageError) -> None:
-        self._stop(error, transport.CLOSE_FAILED, "the receiver's disk cannot take it")
+        if isinstance(error, FullError):
+            self._job_failed(error)
+        else:
+            self._stop(error, transport.CLOSE_FAILED, "the receiver's disk cannot take it")
+
+    def _job_failed(self, error: SecurecpError) -> None:
+        if not isinstance(error, FullError):
+            super()._job_failed(error)
+        elif not self.over and self._refusal is None:
+            if self.party.manifest.columns.stream:  # it cannot go on another time
+                self._abort(messages.CODE_STORAGE, "the disk is full", error)
+                return
+            self._events.append(Paused(self.peer, error.needed))
+            self._abort(messages.CODE_FULL, _needed(error), error)
 
     def _conclude(self) -> None:
         """The receipt has arrived, or has been sent for long enough: all is on our disk."""
         assert self._complete is not None
         assert self._report is not None
         manifest, receipt = self.party.manifest, self._complete.receipt
-        failed = (*self._complete.failed, *self._report.failed)
+        report, columns = self._report, manifest.columns
+        failed = (*self._complete.failed, *report.failed)
+        files = sum(columns.kinds[entry] == FILE for entry, _ in failed)
         self._events.append(
             Done(
                 size=receipt.size,
@@ -262,11 +350,20 @@ class ReceiveSession(Session):
                 seconds=self._now - self.started_at,
                 files=receipt.files,
                 digest=receipt.content_digest,
-                skipped=len(self._report.skipped),
+                skipped=receipt.skipped - files,
                 failed=tuple((b"/".join(manifest.path(entry)), reason) for entry, reason in failed),
+                peer=self.peer,
+                saved=self.party.saved,
+                present=len(report.present),
+                renamed=tuple((b"/".join(manifest.path(e)), name) for e, name in report.renamed),
+                transfer_id=receipt.transfer_id,
+                manifest_digest=receipt.manifest_digest,
+                names=top_names(manifest),
             )
         )
-        self._store = None
+        if self.connection.control_idle or self.peer_is_done:
+            self._workshop.start(self._content.finished, _nothing)
+        self._intake = None
         self._finish()
 
     def _gone(self, error: SecurecpError) -> None:
@@ -278,24 +375,24 @@ class ReceiveSession(Session):
             self.fail(error)
 
     def _clean_up(self) -> None:
-        if self._store is not None:
-            self._store.abandon()
-            self._store = None
+        if self._intake is not None:
+            self._intake.end()
+            self._intake = None
 
     handlers: ClassVar[Handlers] = {
         Consent: _consent,
         Prepare: _prepare,
-        ExpectContent: _expect,
-        ForgetContent: _forget,
-        VerifyChunks: _verify,
-        FilesReady: _ready,
-        FileFailed: _file_failed,
         Publish: _publish,
         Complete: _completed,
         Declined: _declined,
         Aborted: _aborted,
+        **dict.fromkeys(CONTENT_EFFECTS, _take),
     }
 
 
-def _digest_all(store: Store, chunks: list[Chunk]) -> list[tuple[int, bytes]]:
-    return [(chunk.number, store.digest(chunk)) for chunk in chunks]
+def _nothing(_: None | Exception) -> None:
+    """There is nothing to be done about it."""
+
+
+def _needed(error: FullError) -> str:
+    return f"{error.needed} bytes are needed"

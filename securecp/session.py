@@ -8,18 +8,21 @@ the connection, by the files that are injected, and by a workshop that runs slow
 hands their results back in the session's own turn.
 """
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from enum import Enum, auto
 from typing import Any, ClassVar, Protocol, TypeVar
 
 from securecp.errors import (
     DeclinedError,
+    FullError,
     InterruptedTransferError,
     ProtocolError,
     SecurecpError,
     TrustError,
 )
 from securecp.events import Event, Progress
+from securecp.transfer import messages
 from securecp.transfer.party import Party
 from securecp.transport import connection as transport
 from securecp.transport.connection import Connection, ControlReceived
@@ -62,6 +65,12 @@ class Session:
         self.over = False
         self.failure: SecurecpError | None = None
         """Why it ended without success."""
+        self.code: int | None = None
+        """Of the peer's ABORT or DECLINE, if that ended it."""
+        self.cancelled = False
+        """Whether a person there has stopped it."""
+        self.peer_is_done = False
+        """Whether the peer has closed the connection, and not for a failure."""
         self.started_at = now
         """When content could first move, once that is so."""
         self._workshop = workshop
@@ -71,6 +80,10 @@ class Session:
         self._now = now
         self._progress_at = now
         self._moved = 0
+        self._flowed = 0
+        """Bytes that had come when progress was last told."""
+        self._skipped = 0
+        """Content bytes that count as moved, though they need not flow."""
 
     @property
     def peer(self) -> bytes:
@@ -156,6 +169,8 @@ class Session:
             case transport.Lost():
                 self._gone(InterruptedTransferError("the peer has gone silent"))
             case transport.Closed():
+                self.cancelled = event.remote and event.code == transport.CLOSE_CANCELLED
+                self.peer_is_done = event.remote and event.code == transport.CLOSE_DONE
                 self._gone(_closed(event))
 
     def _gone(self, error: SecurecpError) -> None:
@@ -171,7 +186,7 @@ class Session:
             if self.over:
                 return
             if isinstance(result, SecurecpError):
-                self._stop(result, transport.CLOSE_FAILED, "it cannot be stored")
+                self._job_failed(result)
             elif isinstance(result, Exception):
                 raise result
             else:
@@ -180,15 +195,21 @@ class Session:
         start = self._workshop.start_aside if aside else self._workshop.start
         start(job, finished)
 
+    def _job_failed(self, error: SecurecpError) -> None:
+        """A job in the workshop has failed."""
+        self._stop(error, transport.CLOSE_FAILED, "it cannot be stored")
+
     def _report_progress(self) -> None:
+        """What need not flow counts as moved, but not for the rate."""
         moved, size = self._progress()
+        flowed = moved - self._skipped
         due = self._now - self._progress_at >= PROGRESS_EVERY or moved == size
-        if self.over or moved == self._moved or not due:
+        if self.over or (flowed == self._flowed and moved == self._moved) or not due:
             return
         elapsed = max(self._now - self._progress_at, 1e-6)
-        rate = max(0, moved - self._moved) / elapsed
-        self._moved, self._progress_at = moved, self._now
-        self._events.append(Progress(moved, size, rate))
+        rate = max(0, flowed - self._flowed) / elapsed
+        self._moved, self._flowed, self._progress_at = moved, flowed, self._now
+        self._events.append(Progress(moved, size, rate, self.peer))
 
     def _progress(self) -> tuple[int, int]:
         """Content bytes that have arrived, and all of them."""
@@ -227,7 +248,33 @@ def groups(sizes: Iterable[tuple[T, int]], most: int, count: int) -> Iterable[li
         yield group
 
 
-def declined(code: int, reason: str) -> DeclinedError:
+_NEEDED = re.compile(r"([0-9]{1,19}) bytes are needed")
+
+
+def needed(reason: str) -> int:
+    """How many bytes a full disk needs, as the reason says; 0 if it does not."""
+    found = _NEEDED.match(reason)
+    return int(found[1]) if found else 0
+
+
+def declined(code: int, reason: str) -> SecurecpError:
     """The peer's no, with its reason if it gave one."""
-    del code
+    if code == messages.CODE_FULL:
+        return full(reason)
     return DeclinedError("declined" + (f": {reason}" if reason else ""))
+
+
+def stopped(code: int, reason: str) -> SecurecpError:
+    """The peer's ABORT."""
+    if code == messages.CODE_FULL:
+        return full(reason)
+    if code in (messages.CODE_INTERRUPTED, messages.CODE_STORAGE, messages.CODE_SUPERSEDED):
+        return InterruptedTransferError(f"the peer has stopped: {reason}")
+    return SecurecpError(f"the peer gave up: {reason}")
+
+
+def full(reason: str) -> FullError:
+    """The peer's disk is full."""
+    missing = needed(reason)
+    more = f": {missing} bytes are still needed" if missing else ""
+    return FullError(f"the peer's disk is full{more}", needed=missing)

@@ -1,6 +1,7 @@
 """Sessions that begin with the REPLY: their words leave early, and nothing is told early."""
 
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -138,6 +139,21 @@ def test_when_its_connection_dies_first_nobody_hears_of_it(bench: Bench) -> None
     bench.say()
     assert bench.hub.sessions == []
     assert not bench.told and not bench.over
+
+
+def test_its_meeting_ends_with_it(bench: Bench) -> None:
+    """Else a peer that is called for an hour leaves hundreds of them."""
+    ended: list[Any] = []
+    paths: Any = SimpleNamespace(
+        advance=lambda _: None,
+        connected=lambda *_: None,
+        closed=lambda _, connection: ended.append(connection),
+    )
+    bench.hub.place(paths)
+    wire = Wire()
+    bench.say(answered(wire))
+    bench.say(CallFailed(PEER, HERE))
+    assert ended == [wire]
 
 
 @pytest.mark.parametrize(

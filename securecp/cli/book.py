@@ -9,7 +9,7 @@ from pathlib import Path
 
 from keys.contacts import Contacts
 from keys.contactsfile import ContactsFile
-from keys.errors import KeysError
+from keys.errors import ContactsError, KeysError
 from keys.identity import PublicKey
 from keys.policy import Contact
 
@@ -48,6 +48,24 @@ class Book:
         """The contact's name; the key's text for one who is a contact no more."""
         contact = self._last.by_key(public_key)
         return contact.name if contact is not None else self.text_of(public_key)
+
+    def accept_always(self, public_key: bytes) -> str:
+        """Write into the file that this contact need not be asked about any more; their name.
+
+        Who has the name by now may be somebody else: it is the key that was seen and approved.
+        """
+        name = ""
+
+        def change(known: Contacts) -> Contacts:
+            nonlocal name
+            contact = known.by_key(public_key)
+            if contact is None or contact.blocked:
+                raise ContactsError("they are no contact any more")
+            name = contact.name
+            return known.update(name, accept="always")
+
+        self._file.edit(change)
+        return name
 
     @staticmethod
     def text_of(public_key: bytes) -> str:

@@ -1,11 +1,12 @@
 """The commands by name; the file behind each is imported when it is asked for."""
 
 import importlib
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import click
 
 from securecp import VERSION
+from securecp.cli.again import TYPED
 from securecp.cli.failures import UsageError, nearest
 
 _COMMANDS = {
@@ -15,6 +16,9 @@ _COMMANDS = {
     "contacts": ("contacts:contacts", "Whom I know: add, list, verify, block …"),
     "send": ("send:send", "Send files to a contact."),
     "receive": ("receive:receive", "Wait for files from contacts."),
+    "status": ("status:status", "What runs now, and what can be gone on with."),
+    "cancel": ("cancel:cancel", "Stop a transfer, or give an unfinished one up."),
+    "history": ("history:history", "What went to and came from whom."),
     "config": ("config:config", "Settings: servers, folder, limit …"),
     "doctor": ("doctor:doctor", "What stands between me and others, and what to change."),
     "serve": ("serve:serve", "Help others meet: rendezvous and relay server."),
@@ -27,6 +31,7 @@ Examples:
   securecp contacts add alice age1…                 her public key, as `securecp id` shows it
   securecp contacts verify alice                    compare a code aloud
   securecp receive --listen 0.0.0.0:4400            wait for files
+  securecp send holiday/ --to alice,bob             again after a stop: it goes on from there
   securecp send holiday/ --to alice --at 192.0.2.7:4400
   securecp demo                                     try it all on this machine
 
@@ -38,6 +43,18 @@ Exit codes: 0 done, 1 failed, 2 usage, 3 declined, 4 not reached, 5 interrupted,
 
 class LazyGroup(click.Group):
     """A group that knows its commands' names and help without importing them."""
+
+    def make_context(
+        self,
+        info_name: str | None,
+        args: list[str],
+        parent: click.Context | None = None,
+        **extra: Any,
+    ) -> click.Context:
+        typed = list(args)  # the parser takes them out of the list
+        context = super().make_context(info_name, args, parent, **extra)
+        context.meta[TYPED] = typed
+        return context
 
     def list_commands(self, _ctx: click.Context) -> list[str]:
         return list(_COMMANDS)

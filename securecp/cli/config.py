@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 NO_SERVER = "no server is set: run `securecp serve`, and give its URL to config add-server"
 _WIDTH = max(map(len, SETTINGS))
+_WITHOUT = {"receive.into": "the usual folder", "receive.reserve": "5 % of the disk"}
+"""What holds where nothing is set."""
 
 
 class _Group(click.Group):
@@ -161,6 +163,8 @@ def change(face: options.Face, *, name: str, value: str) -> None:
         raise UsageError("servers come one at a time", "securecp config add-server URL")
     if name == "receive.into":
         plain = _folder(value)
+    elif name == "receive.log":
+        plain = _whole(value)
     _, after = _edit(face, lambda now: {**now.given, name: plain})
     _told(face, after, name, "is now", _shown(after, name))
 
@@ -243,7 +247,7 @@ def _shown(now: Settings, name: str) -> str:
     if isinstance(value, float):
         return f"{value:g}"
     if value is None or value == []:
-        return {"receive.into": "the usual folder"}.get(name, "none")
+        return _WITHOUT.get(name, "none")
     return safe_text(str(value), 1_000)
 
 
@@ -271,10 +275,14 @@ def _number(now: Settings, which: str) -> int:
 
 def _folder(text: str) -> str:
     """A whole path, whatever folder the command runs in; one in the home keeps its `~`."""
-    if not text.startswith("~/"):
-        text = str(Path(text).absolute())
+    text = _whole(text)
     try:
         destination.check(Path(text).expanduser())
     except UsageError as error:
         raise UsageError(error.message, "choose a folder made for it") from None
     return text
+
+
+def _whole(text: str) -> str:
+    """A path that means the same in whatever folder a command runs."""
+    return text if text.startswith("~/") else str(Path(text).absolute())

@@ -4,24 +4,36 @@ Strangers never come this far: they are not `allowed`, and nothing of theirs is 
 No answer is No; so is an answer that nobody can give (SPEC §10.6).
 """
 
-import os
 import threading
 import time
 from collections import defaultdict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
+from keys.errors import KeysError
 from keys.policy import Contact
-from securecp.cli import ui, units
+from securecp.cli import question, ui
 from securecp.cli.book import Book
-from securecp.cli.narrate import offer_words
 from securecp.cli.output import Output
-from securecp.cli.text import listed, quoted
 from securecp.events import Offered
 from securecp.session import Decision
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from securecp.disk.settle import Conflict
+
 QUESTIONS = 3
 PERIOD = 60.0
+_PAGE_AROUND = 3
+"""Lines of the terminal that a page leaves free."""
+_CHOICES: "dict[str, Conflict]" = {
+    "r": "rename", "rename": "rename", "s": "skip", "skip": "skip",
+    "o": "overwrite", "overwrite": "overwrite",
+}  # fmt: skip
 
 
 class Patience:
@@ -51,17 +63,26 @@ class Consent:
         folder_of: Callable[[bytes], Path],
         *,
         yes: bool,
+        conflict_of: "Callable[[bytes], Conflict | Literal['ask']]" = lambda _: "rename",
+        output_to: str | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._book = book
         self._output = output
         self._folder_of = folder_of
         self._yes = yes
+        self._conflict_of = conflict_of
+        self._output_to = output_to
+        """The file, or `-`, that everything goes to; None: a folder."""
         self._clock = clock
         self._patience = Patience()
         self._screen = threading.Lock()
         """One question at a time."""
-        self._withdrawn = threading.Event()
+        self._leaving = False
+        self._asking: dict[int, Offered] = {}
+        """What is asked for each transfer, or waits for another answer; the same one may return."""
+        self._chosen: dict[bytes, tuple[bytes, Conflict]] = {}
+        """For each peer, what was said of names that are taken, and of which offer."""
 
     def allowed(self, public_key: bytes) -> bool:
         """Whether this peer may speak with us at all."""
@@ -69,16 +90,17 @@ class Consent:
 
     def policy(self, offered: Offered) -> Decision:
         """What can be said without asking."""
+        if self._chosen.get(offered.peer, (b"",))[0] != offered.manifest_digest:
+            self._chosen.pop(offered.peer, None)
         contact = self._book.contact(offered.peer)
         if contact is None or contact.accept == "never":
             return Decision.DECLINE
-        if contact.max_size is not None and offered.size > contact.max_size:
-            self._tell_declined(contact, f"more than {units.size(contact.max_size)}")
-            return Decision.DECLINE
-        if contact.accept == "always" or self._yes:
+        if offered.approved or contact.accept == "always" or self._yes:
             return Decision.ACCEPT
         if not ui.can_ask():
-            self._tell_declined(contact, "no terminal to ask, and no --yes")
+            self._output.note(
+                f"declined an offer from {contact.name}: no terminal to ask, and no --yes"
+            )
             return Decision.DECLINE
         if not self._patience.allows(offered.peer, self._clock()):
             return Decision.DECLINE
@@ -86,27 +108,94 @@ class Consent:
 
     def ask(self, offered: Offered) -> bool:
         """The person's answer; called in a thread beside the session."""
-        with self._screen:
-            self._withdrawn.clear()
-            contact = self._book.contact(offered.peer)
-            for line in question_lines(offered, contact, self._folder_of(offered.peer)):
+        self._asking[offered.transfer] = offered
+        self._chosen.pop(offered.peer, None)
+        try:
+            with self._screen, self._alone():
+                return self._ask(offered)
+        finally:
+            if self._asking.get(offered.transfer) is offered:
+                del self._asking[offered.transfer]
+
+    def chosen(self, peer: bytes) -> "Conflict | None":
+        """What the person said of this peer's names that are taken, if they were asked."""
+        chosen = self._chosen.get(peer)
+        return None if chosen is None else chosen[1]
+
+    def withdraw(self, transfer: int) -> None:
+        """The peer has gone: nobody needs this answer any more."""
+        self._asking.pop(transfer, None)
+
+    def leave(self) -> None:
+        """We are leaving: nobody needs any answer."""
+        self._leaving = True
+
+    def _ask(self, offered: Offered) -> bool:
+        contact = self._book.contact(offered.peer)
+        if contact is None or self._is_moot(offered):
+            return False
+        place = self._place(offered)
+        while True:
+            for line in question.lines(offered, contact, place):
                 self._output.question(line)
-            return ui.confirm("Accept?", given_up=self._withdrawn.is_set)
+            answer = ui.answer(
+                question.choices(place, contact.name), given_up=lambda: self._is_moot(offered)
+            )
+            if answer not in {"l", "list"}:
+                return self._answered(answer, offered, contact, place)
+            self._show_pages(question.whole_list(offered), offered)
 
-    def withdraw(self) -> None:
-        """The peer has gone, or we are leaving: nobody needs the answer any more."""
-        self._withdrawn.set()
+    def _place(self, offered: Offered) -> question.Place:
+        if self._output_to is not None:
+            return question.one_file(self._output_to)
+        conflict = self._conflict_of(offered.peer)
+        return question.look(self._folder_of(offered.peer), conflict, offered)
 
-    def _tell_declined(self, contact: Contact, reason: str) -> None:
-        self._output.note(f"declined an offer from {contact.name}: {reason}")
+    def _answered(
+        self, answer: str, offered: Offered, contact: Contact, place: question.Place
+    ) -> bool:
+        if question.asks_about_names(place) and answer in _CHOICES:
+            self._chosen[offered.peer] = offered.manifest_digest, _CHOICES[answer]
+            return True
+        if answer in {"a", "always"}:
+            return self._accept_always(contact)
+        return answer in {"y", "yes"} and not question.asks_about_names(place)
 
+    def _accept_always(self, contact: Contact) -> bool:
+        """Whether they are still a contact; that it cannot be written down is no reason for No."""
+        try:
+            name = self._book.accept_always(bytes(contact.key))
+        except (KeysError, OSError) as error:
+            self._output.warning(f"accepted this once; the contacts stay as they are: {error}")
+        else:
+            where = question.folder_words(self._folder_of(bytes(contact.key)))
+            self._output.question(
+                f"from now on without asking, into {where}; to be asked again:"
+                f" securecp contacts set {name} --accept ask"
+            )
+        return self._book.contact(bytes(contact.key)) is not None
 
-def question_lines(offered: Offered, contact: Contact | None, folder: Path) -> list[str]:
-    """Who offers how much, then the names; then what is remarkable, and where it would go."""
-    who = contact.name if contact is not None else "someone"
-    mark = "" if contact is not None and contact.verified else " (key not verified)"
-    lines = [f"{who}{mark} offers {offer_words(offered)}"]
-    if offered.remarkable:
-        lines.append(f"  look twice at {listed(offered.remarkable, 5)}")
-    lines.append(f"  into {quoted(os.fsencode(folder), 1000)}")
-    return lines
+    def _show_pages(self, lines: "Iterable[str]", offered: Offered) -> None:
+        lines = iter(lines)
+        while page := list(islice(lines, max(ui.rows() - _PAGE_AROUND, 5))):
+            for line in page:
+                self._output.question(line)
+            if len(page) < max(ui.rows() - _PAGE_AROUND, 5):
+                return
+            more = ui.answer(
+                "Enter shows more, q goes back:", given_up=lambda: self._is_moot(offered)
+            )
+            if more.startswith("q") or self._is_moot(offered):
+                return
+
+    def _is_moot(self, offered: Offered) -> bool:
+        return self._leaving or self._asking.get(offered.transfer) is not offered
+
+    @contextmanager
+    def _alone(self) -> "Iterator[None]":
+        """Nothing else is written while the question stands."""
+        self._output.hold()
+        try:
+            yield
+        finally:
+            self._output.release()

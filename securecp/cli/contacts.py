@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from securecp.cli import destination, endpoints, options, tables, ui, units
+from securecp.cli import destination, endpoints, groups, options, tables, ui, units
 from securecp.cli.commands import refuse_unknown
 from securecp.cli.failures import UsageError
 from securecp.errors import SecurecpError
@@ -37,7 +37,8 @@ Examples:
   securecp contacts add alice age1…                 her public key, as `securecp id` shows it
   securecp contacts add bob age1… --endpoint 192.0.2.7:4400 --accept always
   securecp contacts verify alice                    compare a code aloud
-  securecp contacts set bob --into ~/from-bob
+  securecp contacts set bob --into ~/from-bob --accept always --daily-quota 20GB
+  securecp contacts group family alice bob          then: securecp send … --to @family
   securecp contacts block eve
 """,
 )
@@ -53,6 +54,14 @@ def _policy_options(command: Callable[..., Any]) -> Callable[..., Any]:
     for option in (
         click.option(
             "--into-anywhere", is_flag=True, help="Allow a home or system folder for --into."
+        ),
+        click.option(
+            "--on-conflict",
+            type=click.Choice(["rename", "skip", "overwrite"]),
+            help="If a file of theirs has a name that is taken.",
+        ),
+        click.option(
+            "--daily-quota", metavar="SIZE", help="Take so much within 24 hours, and no more."
         ),
         click.option(
             "--max-size", metavar="SIZE", help="Decline offers above it, for example 5GB."
@@ -114,19 +123,15 @@ def add(face: options.Face, *, name: str, key: str, replace_key: bool, **policy:
 @click.option("--no-endpoint", is_flag=True, help="Forget where they wait.")
 @click.option("--no-into", is_flag=True, help="Their files go to the usual folder.")
 @click.option("--no-max-size", is_flag=True, help="No bound on their offers.")
+@click.option("--no-daily-quota", is_flag=True, help="No bound on what they send in a day.")
+@click.option("--no-on-conflict", is_flag=True, help="Names that are taken meet what is usual.")
 @options.common
-def change(
-    face: options.Face, *, name: str, no_endpoint: bool, no_into: bool, no_max_size: bool,
-    **policy: Any,
-) -> None:  # fmt: skip
+def change(face: options.Face, *, name: str, **typed: Any) -> None:
     """Change what a contact may do, or where they wait."""
-    forgotten: dict[str, object] = {}
-    for field, value, asked in (
-        ("endpoints", (), no_endpoint), ("into", None, no_into), ("max_size", None, no_max_size)
-    ):  # fmt: skip
-        if asked:
-            forgotten[field] = value
-    changes = _changes(**policy)
+    forgotten: dict[str, object] = {
+        field: value for option, (field, value) in _FORGET.items() if typed.pop(option)
+    }
+    changes = _changes(**typed)
     if clash := forgotten.keys() & changes.keys():
         raise UsageError(f"{' and '.join(sorted(clash))} cannot be set and forgotten at once")
     if not forgotten and not changes:
@@ -157,13 +162,15 @@ def show(face: options.Face, *, name: str) -> None:
     """Show everything about one contact."""
     from keys.fingerprint import pair_code
 
-    contact = _load(face).lookup(name)
+    known = _load(face)
+    contact = known.lookup(name)
     own = face.home.own()
     code = pair_code(bytes(own), bytes(contact.key)) if own is not None else None
+    member = [group for group, members in known.groups.items() if contact.name in members]
     if face.output.as_json:
-        face.output.document({**tables.as_fields(contact), "pair_code": code})
+        face.output.document({**tables.as_fields(contact), "pair_code": code, "groups": member})
         return
-    for line in tables.details(contact, code):
+    for line in tables.details(contact, code, member):
         face.output.result(line)
 
 
@@ -239,6 +246,9 @@ def unblock(face: options.Face, *, name: str) -> None:
     _told(face, after.lookup(name), "unblocked")
 
 
+contacts.add_command(groups.group)
+
+
 def _file(face: options.Face) -> "ContactsFile":
     from keys.contactsfile import ContactsFile
 
@@ -257,28 +267,36 @@ def _told(face: options.Face, contact: "Contact", what: str) -> None:
         face.output.detail(f"key {contact.key}, fingerprint {contact.key.fingerprint}")
 
 
+_FORGET: dict[str, tuple[str, object]] = {
+    "no_endpoint": ("endpoints", ()),
+    "no_into": ("into", None),
+    "no_max_size": ("max_size", None),
+    "no_daily_quota": ("daily_quota", None),
+    "no_on_conflict": ("on_conflict", None),
+}
+"""Options that take a field back to what it is for anybody."""
+
+
 def _changes(
-    *,
-    accept: str | None,
-    into: str | None,
-    at: tuple[str, ...],
-    max_size: str | None,
-    into_anywhere: bool,
+    *, into: str | None, at: tuple[str, ...], into_anywhere: bool, **plain: str | None
 ) -> dict[str, Any]:
     """The options that were given, as fields of a contact."""
     changes: dict[str, Any] = {}
-    if accept is not None:
-        changes["accept"] = accept
+    for field, text in plain.items():
+        if text is not None:
+            changes[field] = _size(text) if field in {"max_size", "daily_quota"} else text
     if into is not None:
         changes["into"] = _folder(into, anywhere=into_anywhere)
     if at:
         changes["endpoints"] = tuple(endpoints.written(text) for text in at)
-    if max_size is not None:
-        try:
-            changes["max_size"] = units.parse_size(max_size)
-        except ValueError as error:
-            raise UsageError(str(error)) from None
     return changes
+
+
+def _size(text: str) -> int:
+    try:
+        return units.parse_size(text)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
 
 
 def _folder(text: str, *, anywhere: bool) -> str:

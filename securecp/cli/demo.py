@@ -20,11 +20,14 @@ from securecp.cli import sample, units
 from securecp.cli.failures import UsageError
 from securecp.cli.output import Output
 from securecp.cli.text import safe_text
-from securecp.cli.ui import Bar
+from securecp.cli.ui import Bars, progress_words
 from securecp.errors import SecurecpError, StorageError
 
 _PATIENCE = 60.0
 _STRANGER_TIMEOUT = "1.5"
+_FILM = 96 << 20
+_SLOWLY = "80M"
+"""Fast enough for who watches, slow enough to be cut off in the middle."""
 _DIFFERENCES_SHOWN = 10
 
 Event = dict[str, object]
@@ -37,7 +40,8 @@ def demo(size: str, keep: bool) -> None:
     """See a real transfer on this machine.
 
     Makes two people, Alice and Bob, in a temporary folder, lets Alice send Bob a tree of
-    thousands of files and one large file over UDP, compares every byte and says what happened.
+    thousands of files and one large file over UDP, cuts off another transfer and goes on with it,
+    compares every byte and says what happened.
     """
     try:
         large = units.parse_size(size)
@@ -78,7 +82,8 @@ class Demo:
         with self._receiver() as (receiver, endpoint):
             self._stranger(endpoint)
             done, seconds = self._send(endpoint, total)
-            _expect(receiver.wait(_PATIENCE) == 0, "Bob's receiver ended with an error")
+            self._killed(endpoint)
+            _expect(receiver.poll() is None, "Bob's receiver ended too early")
         self._compare()
         self._report(done, seconds, total)
 
@@ -125,10 +130,10 @@ class Demo:
     @contextlib.contextmanager
     def _receiver(self) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
         self._tell("Bob waits for files, in a process of his own.")
-        self._say("securecp receive --listen 127.0.0.1:0 --into incoming --yes --once")
+        self._say("securecp receive --listen 127.0.0.1:0 --into incoming --yes")
         process = self._start(
             "bob", "receive", "--listen", "127.0.0.1:0", "--into", str(self._folder / "incoming"),
-            "--yes", "--once", "--json",
+            "--yes", "--json", stderr=subprocess.DEVNULL,
         )  # fmt: skip
         try:
             endpoint = str(self._await(process, "listening")["endpoint"])
@@ -151,19 +156,47 @@ class Demo:
             _end(sender)
         return done, time.monotonic() - started
 
+    def _killed(self, endpoint: str) -> None:
+        """A transfer that is cut off goes on where it stopped."""
+        film = self._folder / "outgoing" / "film.bin"
+        sample.write_large_file(film, _FILM)
+        self._tell(f"Alice sends film.bin, {units.size(_FILM)}, and her program is killed (-9).")
+        command = "send", str(film), "--to", "bob", "--at", endpoint, "--json"
+        killed = self._start("alice", *command, "--limit", _SLOWLY, stderr=subprocess.DEVNULL)
+        try:
+            moved = self._until_moved(killed, _FILM // 3)
+            killed.kill()
+        finally:
+            _end(killed)
+        self._say(f"That was after {units.size(moved)}. The same command again:")
+        again = self._start("alice", *command)
+        try:
+            done = self._watch(again, _FILM)
+        finally:
+            _end(again)
+        saved = _number(done, "saved")
+        _expect(saved > 0, "it began again from the start")
+        self._say(f"{units.size(saved)} were there already and did not have to be sent again.")
+
+    def _until_moved(self, sender: "subprocess.Popen[bytes]", size: int) -> float:
+        for event in _events(sender):
+            if event["event"] == "progress" and _number(event, "bytes") >= size:
+                return _number(event, "bytes")
+        raise SecurecpError("Alice's sender stopped too early")
+
     def _watch(self, sender: "subprocess.Popen[bytes]", size: int) -> Event:
-        bar = Bar(size) if sys.stderr.isatty() else None
+        bars = Bars() if sys.stderr.isatty() else None
         try:
             for event in _events(sender):
                 if event["event"] == "done":
                     _expect(sender.wait(_PATIENCE) == 0, "Alice's sender ended with an error")
                     return event
-                if event["event"] == "progress" and bar is not None:
-                    moved, rate = _number(event, "bytes"), _number(event, "rate")
-                    bar.show(int(moved), size, rate)
+                if event["event"] == "progress" and bars is not None:
+                    moved, rate = int(_number(event, "bytes")), _number(event, "rate")
+                    bars.show("bob", "", moved, size, progress_words(moved, size, rate))
         finally:
-            if bar is not None:
-                bar.close()
+            if bars is not None:
+                bars.close()
         raise SecurecpError("Alice's sender stopped before the receipt")
 
     def _compare(self) -> None:

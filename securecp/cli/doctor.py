@@ -48,10 +48,10 @@ def _examine(face: options.Face, name: str | None, passphrase: "Passphrase") -> 
     whom: tuple[Identity, str, bytes] | None = None
     if name is not None:
         from securecp.cli.book import Book
-        from securecp.cli.send import recipient
+        from securecp.cli.recipients import named
 
         identity = face.home.identity(passphrase)
-        contact = recipient(Book(face.home.contacts_file, identity.public), name)
+        contact = named(Book(face.home.contacts_file, identity.public).contacts, name)
         whom = identity, contact.name, bytes(contact.key)
     from securecp.net.doctor import examine
 

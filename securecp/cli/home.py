@@ -7,6 +7,8 @@
     contacts.toml
     config.toml
     receipts/                       state: what peers signed for
+    transfers/                      state: what is needed to go on with transfers that were cut off
+    control/, history               state: of programs that run, and of transfers that are over
     received/                       the default destination; `securecp` in the downloads folder
                                     when no home was given
 
@@ -62,6 +64,11 @@ class Home:
     def receipts(self) -> Path:
         """What peers signed for."""
         return self.state / "receipts"
+
+    @property
+    def transfers(self) -> Path:
+        """Journals of what we receive, and in `sent` what we know of files that we send."""
+        return self.state / "transfers"
 
     def identity(self, passphrase: "Passphrase") -> "Identity":
         """Our key pair; KeysError says what is wrong with the file."""

@@ -1,27 +1,28 @@
-"""A session's events in words, as a bar, or as JSON lines.
+"""A session's events in words, as bars, or as JSON lines (`jsonlines.py`).
 
-    listening {endpoint}                connected {peer, key, path, endpoint}
-    reaching {peer, servers, lan}            server {server, up, reason}
-    reached {…, ms}, path, silent, back {peer, key, path, endpoint}      see `whereabouts.py`
-    offer {peer, key, files, bytes, names}   progress {bytes, total, rate}
-    done {peer, key, bytes, bytes_sent, seconds, files, digest, skipped, failed}
-    error {code, message, hint}
-
-`peer` is the contact's name and `key` its public key. Names are text fit to show; where that is not
-the very name, `names_hex` holds its bytes (SPEC §10.3). Fields may be added, never changed.
+Many transfers may go on at once: each has a story of its own, and while there are several, what is
+said of one begins with whom it is about.
 """
 
 import sys
+import threading
 import time
 from collections.abc import Callable, Sequence
 
-from securecp.cli import units, whereabouts
+from securecp.cli import jsonlines, units, whereabouts
+from securecp.cli.failures import Failure
 from securecp.cli.output import Output
 from securecp.cli.personal import to_receiver, to_sender
-from securecp.cli.text import listed, quoted, safe_text
-from securecp.cli.ui import Bar, progress_words
-from securecp.cli.whereabouts import WHEREABOUTS, Whereabouts
-from securecp.errors import DeclinedError, SecurecpError
+from securecp.cli.text import safe_text
+from securecp.cli.ui import Bars, progress_words
+from securecp.cli.whereabouts import Servers
+from securecp.cli.wording import done_lines, done_words, failed_lines, offer_words
+from securecp.errors import (
+    DeclinedError,
+    InterruptedTransferError,
+    NotReachedError,
+    SecurecpError,
+)
 from securecp.events import (
     Back,
     Connected,
@@ -31,35 +32,54 @@ from securecp.events import (
     Listening,
     Offered,
     PathChanged,
+    Paused,
     Progress,
     Reached,
     Reaching,
+    Resumed,
     ServerState,
     Silent,
+    Verifying,
+    Waiting,
 )
 
-_JSON_NAME_LIMIT = 4_096
 _JSON_PROGRESS = 0.25
 _PLAIN_PROGRESS = 5.0
-_FAILURES_SHOWN = 20
-_EVENTS: dict[type[Event], str] = {
-    Listening: "listening",
-    Reaching: "reaching",
-    ServerState: "server",
-    Reached: "reached",
-    Connected: "connected",
-    PathChanged: "path",
-    Silent: "silent",
-    Back: "back",
-    Offered: "offer",
-    Progress: "progress",
-    Done: "done",
-    Failed: "error",
-}
-"""What each is called in JSON."""
 _SMOOTHING = 0.3
-_Told = Listening | Connected | Offered | Progress | Done | Failed
-_ABOUT_A_PEER = (Connected, Offered, PathChanged, Silent, Back, Reached)
+_TICK = 1.0
+_KINDS: dict[int, type[SecurecpError]] = {
+    kind.exit_code: kind for kind in (DeclinedError, NotReachedError, InterruptedTransferError)
+}
+
+
+class _Story:
+    """What has been told of one transfer."""
+
+    def __init__(self, peer: bytes) -> None:
+        self.peer = peer
+        self.words = whereabouts.Words()
+        self.moving = False
+        """Content was on its way: there may be something to go on with."""
+        self.stream = False
+        self.away_since: float | None = None
+        self.full = False
+        self.rate = 0.0
+        self.told_at: float | None = None
+
+    @property
+    def is_away(self) -> bool:
+        """Whether the peer is waited for."""
+        return self.away_since is not None
+
+    def is_time(self, now: float, interval: float, *, first: bool) -> bool:
+        """Whether `interval` has passed since the last telling; `first` says yes the first time."""
+        if self.told_at is None:
+            self.told_at = now
+            return first
+        if now - self.told_at < interval:
+            return False
+        self.told_at = now
+        return True
 
 
 class Narrator:
@@ -76,215 +96,286 @@ class Narrator:
         name_of: Callable[[bytes], str],
         text_of: Callable[[bytes], str],
         left_out: Sequence[tuple[bytes, str]] = (),
-        folder_of: Callable[[bytes], bytes] | None = None,
+        where: Callable[[bytes], str] = lambda _: "",
+        several: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.output = output
         self.peer = b""
+        """Whom the last event was about."""
         self._sending = sending
         self._name_of = name_of
         self._text_of = text_of
-        self._folder_of = folder_of
+        self._where = where
+        """Where a peer's files are, as a sentence; empty: not to be told."""
         self._left_out = tuple(left_out)
         """What was not even offered; the person was told before, scripts read it at the end."""
+        self._always_several = several
         self._clock = clock
-        self._bar: Bar | None = None
-        self._told_at: float | None = None
-        self._rate = 0.0
-        self._words = whereabouts.Words()
+        self._stories: dict[tuple[int, bytes], _Story] = {}
+        self._servers = Servers()
+        self._bars: Bars | None = None
+        self._screen = threading.RLock()
+        """A question takes the bars off the screen from a thread of its own."""
+        output.hide = self._hide
+        self._counting = False
+        self._closed = threading.Event()
 
     def __call__(self, event: Event) -> None:
-        if isinstance(event, _ABOUT_A_PEER):
-            self.peer = event.peer
+        peer = getattr(event, "peer", b"")
+        if peer and not isinstance(event, Reaching):
+            self.peer = peer
+        key = (getattr(event, "transfer", 0), peer or self.peer)
+        story = self._story(key, event)
         if isinstance(event, Failed):
-            event = self._personal(event)
+            event = self._personal(event, key[1])
         if isinstance(event, Done | Failed):
-            self.close()
-            self._words.over()
+            self._drop(key)
         if self.output.as_json:
-            self._as_json(event)
+            self._as_json(event, story)
         else:
-            self._in_words(event)
+            self._in_words(event, story, key)
+        if isinstance(event, Done | Failed):
+            self._stories.pop(key, None)
 
     @property
     def peer_name(self) -> str:
         """Whom this is about, so far."""
         return self._name_of(self.peer)
 
-    def close(self) -> None:
-        """Take the bar off the screen."""
-        if self._bar is not None:
-            self._bar.close()
-            self._bar, self.output.above = None, None
+    @property
+    def underway(self) -> list[tuple[bytes, bool]]:
+        """Whose transfers have content on its way, and whether it is a stream."""
+        return [(one.peer, one.stream) for one in self._stories.values() if one.moving]
 
-    def _personal(self, event: Failed) -> Failed:
-        """A receiver that goes on tells failures as events; they speak of the peer by name."""
-        if not self.peer:
+    def close(self) -> None:
+        """We are leaving: take the bars off the screen for good."""
+        self._closed.set()
+        self._hide()
+
+    def _hide(self) -> None:
+        """Take the bars off the screen."""
+        with self._screen:
+            if self._bars is not None:
+                self._bars.close()
+                self._bars, self.output.above = None, None
+
+    def _story(self, key: tuple[int, bytes], event: Event) -> _Story:
+        """What was told of this transfer; a new one if it was nothing."""
+        story = self._stories.get(key)
+        if story is None:
+            story = _Story(key[1])
+            if isinstance(event, Connected | Offered | Progress | Waiting | Silent):
+                self._stories[key] = story
+        return story
+
+    @property
+    def _several(self) -> bool:
+        return self._always_several or len(self._stories) > 1
+
+    def _personal(self, event: Failed, peer: bytes) -> Failed:
+        """Who goes on tells failures as events; they speak of the peer by name."""
+        if not peer:
             return event
-        plain = DeclinedError if event.code == DeclinedError.exit_code else SecurecpError
+        plain = _KINDS.get(event.code, SecurecpError)
         personal = to_sender if self._sending else to_receiver
-        error = personal(plain(event.message, event.hint), self.peer_name)
+        story = self._stories.get((event.transfer, peer))
+        stream = story is not None and story.stream
+        error = personal(plain(event.message, event.hint), self._name_of(peer), stream=stream)
         return event._replace(message=error.message, hint=error.hint)
 
-    # JSON
-
-    def _as_json(self, event: Event) -> None:
-        if isinstance(event, Progress):
-            rare = not self._is_time(_JSON_PROGRESS, first=True)
-            if rare and event.moved < event.size:
+    def _as_json(self, event: Event, story: _Story) -> None:
+        if isinstance(event, Progress | Verifying):
+            done = event.moved if isinstance(event, Progress) else event.done
+            rare = not story.is_time(self._clock(), _JSON_PROGRESS, first=True)
+            if rare and not (done >= event.size > 0):
                 return
-        if isinstance(event, WHEREABOUTS):
-            fields = whereabouts.fields(event, {} if not self.peer else self._who())
-        else:
-            fields = self._fields(event)
-        self.output.event(_EVENTS[type(event)], **fields)
+        who: jsonlines.Fields = {}
+        if story.peer:
+            who = {"peer": self._name_of(story.peer), "key": self._text_of(story.peer)}
+        self._note_state(event, story)
+        line = jsonlines.fields(event, who, self._left_out)
+        self.output.event(jsonlines.NAMES[type(event)], **line)
 
-    def _fields(self, event: _Told) -> dict[str, object]:
+    def _note_state(self, event: Event, story: _Story) -> None:
         match event:
-            case Listening():
-                return {"endpoint": event.endpoint}
-            case Connected():
-                return {**self._who(), "path": event.path, "endpoint": event.endpoint}
             case Offered():
-                return {
-                    **self._who(),
-                    "files": event.files,
-                    "bytes": event.size,
-                    **_json_names("names", event.names),
-                    **_json_names("remarkable", event.remarkable),
-                }
-            case Progress():
-                return {"bytes": event.moved, "total": event.size, "rate": round(event.rate)}
-            case Done():
-                return {**self._who(), **_done_fields(event, (*self._left_out, *event.failed))}
-            case Failed():
-                message, hint = safe_text(event.message, 1000), safe_text(event.hint, 1000)
-                return {"code": event.code, "message": message, "hint": hint}
-
-    def _who(self) -> dict[str, object]:
-        return {"peer": self._name_of(self.peer), "key": self._text_of(self.peer)}
+                story.stream = event.stream
+            case Progress() | Resumed():
+                story.moving = True
+            case _:
+                pass
 
     # words
 
-    def _in_words(self, event: Event) -> None:
-        if isinstance(event, WHEREABOUTS):
-            self._tell_whereabouts(event)
-            return
+    def _in_words(self, event: Event, story: _Story, key: tuple[int, bytes]) -> None:
+        self._note_state(event, story)
         match event:
-            case Listening():
-                self.output.note(f"waiting at {event.endpoint}; Ctrl-C ends it")
-                port = event.endpoint.rpartition(":")[2]
-                self.output.advice(
-                    f"they type: securecp send FILES --to NAME --at THIS-MACHINE:{port}"
-                )
-            case Connected():
-                self._words.connected(event.path)
-                self.output.note(f"connected to {self._name_of(event.peer)} ({event.path})")
-                self.output.detail(f"at {event.endpoint}, key {self._text_of(event.peer)}")
-            case Offered():
-                self._tell_offer(event)
-            case Progress():
-                self._tell_progress(event)
+            case Progress() | Verifying():
+                self._tell_progress(event, story, key)
+            case Waiting() | Paused():
+                self._tell_waiting(event, story)
             case Done():
-                self._tell_done(event)
+                self._tell_done(event, story)
             case Failed():
-                self.output.warning(safe_text(event.message, 1000))
-                if event.hint:
-                    self.output.warning(f"hint: {safe_text(event.hint, 1000)}")
+                self._tell_failed(event)
+            case Reached() | PathChanged() | Silent() | Back():
+                self._tell_path(event, story)
+            case Connected() | Offered() | Resumed():
+                self._tell_session(event, story)
+            case ServerState() | Reaching() | Listening():
+                self._tell_program(event)
 
-    def _tell_whereabouts(self, event: Whereabouts) -> None:
-        name = self._name_of(event.peer) if isinstance(event, Reaching) else self.peer_name
-        note, detail = self._words.of(event, name)
+    def _tell_program(self, event: ServerState | Reaching | Listening) -> None:
+        """What is about no transfer."""
+        match event:
+            case ServerState():
+                connected = any(one.words.is_connected for one in self._stories.values())
+                self._both(*self._servers.of(event, connected=connected))
+            case Reaching():
+                self._both(*whereabouts.reaching(event, self._name_of(event.peer)))
+            case Listening():
+                self._tell_listening(event)
+
+    def _tell_failed(self, event: Failed) -> None:
+        message, hint = safe_text(event.message, 1000), safe_text(event.hint, 1000)
+        self.output.failure(Failure(message, hint, event.code))
+
+    def _both(self, note: str, detail: str) -> None:
         if note:
             self.output.note(note)
         if detail:
             self.output.detail(detail)
 
-    def _tell_offer(self, event: Offered) -> None:
-        if self._sending:
-            self.output.note(f"offered {offer_words(event)}")
-            self.output.note(f"waiting for {self._name_of(event.peer)} to accept …")
+    def _of(self, story: _Story, text: str) -> str:
+        """A line that does not say by itself whom it is about."""
+        return f"{self._name_of(story.peer)}: {text}" if text and self._several else text
+
+    def _tell_listening(self, event: Listening) -> None:
+        self.output.note(f"waiting at {event.endpoint}; Ctrl-C ends it")
+        port = event.endpoint.rpartition(":")[2]
+        self.output.advice(f"they type: securecp send FILES --to NAME --at THIS-MACHINE:{port}")
+
+    def _tell_session(self, event: Connected | Offered | Resumed, story: _Story) -> None:
+        name = self._name_of(story.peer)
+        match event:
+            case Connected():
+                story.words.connected(event.path)
+                self.output.note(f"connected to {name} ({event.path}){self._after(story)}")
+                self.output.detail(f"at {event.endpoint}, key {self._text_of(event.peer)}")
+            case Offered() if self._sending:
+                self.output.note(self._of(story, f"offered {offer_words(event)}"))
+                self.output.note(f"waiting for {name} to accept …")
+            case Offered():
+                self.output.detail(self._of(story, f"is offered {offer_words(event)}"))
+            case Resumed():
+                kept, size = units.size(event.kept), units.size(event.size)
+                self.output.note(self._of(story, f"resuming: {kept} of {size} are there"))
+
+    def _after(self, story: _Story) -> str:
+        """They were away; for how long."""
+        since, story.away_since, story.full = story.away_since, None, False
+        return "" if since is None else f" again, after {units.duration(self._clock() - since)}"
+
+    def _tell_path(self, event: Reached | PathChanged | Silent | Back, story: _Story) -> None:
+        if isinstance(event, Silent) and story.away_since is None:
+            story.away_since = self._clock()
+            self._show_time()
+        elif isinstance(event, Back):
+            story.away_since = None
+        note, detail = story.words.of(event, self._name_of(story.peer))
+        if isinstance(event, PathChanged):
+            note = self._of(story, note)
+        self._both(note, detail)
+
+    def _tell_waiting(self, event: Waiting | Paused, story: _Story) -> None:
+        """Once; after that only the bar counts the time."""
+        name, now = self._name_of(story.peer), self._clock()
+        if isinstance(event, Paused):
+            if not story.full:
+                story.full = True
+                disk = f"{name}'s disk" if self._sending else self._of(story, "the disk")
+                self.output.note(
+                    f"{disk} is full: {units.size(event.needed)} more are needed;"
+                    " it goes on by itself"
+                )
+            return
+        if story.away_since is None and not story.full:
+            reason = safe_text(event.reason.replace("the peer", name), 200)
+            self.output.note(f"waiting for {name} …{f' ({reason})' if reason else ''}")
+        if story.away_since is None:
+            story.away_since = now
+        story.words.over()
+        self._show_time()
+
+    def _show_time(self) -> None:
+        """Beside the bars, for how long they have been away: no event tells of that time."""
+        with self._screen:
+            if self._counting or not self._tell_time():
+                return
+            self._counting = True
+        threading.Thread(target=self._count, name="time away", daemon=True).start()
+
+    def _count(self) -> None:
+        while not self._closed.wait(_TICK):
+            with self._screen:
+                if not self._tell_time():
+                    self._counting = False
+                    return
+
+    def _tell_time(self) -> bool:
+        """Whether there is anything to count."""
+        away = [(key, one) for key, one in list(self._stories.items()) if one.is_away]
+        if self._bars is not None:
+            for key, story in away:
+                seconds = self._clock() - (story.away_since or 0.0)
+                words = f"waiting for {self._name_of(story.peer)}, {units.duration(seconds)}"
+                self._bars.say(key, words)
+        return bool(away) and self._bars is not None
+
+    def _tell_progress(
+        self, event: Progress | Verifying, story: _Story, key: tuple[int, bytes]
+    ) -> None:
+        if self.output.quiet:
+            return
+        if isinstance(event, Progress):
+            story.rate += _SMOOTHING * (event.rate - story.rate) if story.rate else event.rate
+            moved = event.moved
+            words = progress_words(moved, event.size, story.rate)
         else:
-            self.output.detail(f"is offered {offer_words(event)}")
-
-    def _tell_progress(self, event: Progress) -> None:
-        self._rate += _SMOOTHING * (event.rate - self._rate) if self._rate else event.rate
-        if self.output.quiet:
-            return
+            moved = event.done
+            words = f"verifying {units.size(moved)} of {units.size(event.size)}"
         if sys.stderr.isatty():
-            if self._bar is None:
-                self._bar = Bar(event.size)
-                self.output.above = self._bar.above
-            self._bar.show(event.moved, event.size, self._rate)
-        elif self._is_time(_PLAIN_PROGRESS, first=False):
-            self.output.note(progress_words(event.moved, event.size, self._rate))
+            self._draw(key, story, moved, event.size, words)
+        elif story.is_time(self._clock(), _PLAIN_PROGRESS, first=False):
+            self.output.note(self._of(story, words))
 
-    def _is_time(self, interval: float, *, first: bool) -> bool:
-        """Whether `interval` has passed since the last telling; `first` says yes the first time."""
-        now = self._clock()
-        if self._told_at is None:
-            self._told_at = now
-            return first
-        if now - self._told_at < interval:
-            return False
-        self._told_at = now
-        return True
+    def _draw(
+        self, key: tuple[int, bytes], story: _Story, moved: int, size: int, words: str
+    ) -> None:
+        label = self._name_of(story.peer) if self._several else ""
+        with self._screen:
+            if self.output.is_held:
+                return
+            if self._bars is None:
+                self._bars = Bars()
+                self.output.above = self._bars.above
+            self._bars.show(key, label, moved, size, words)
 
-    def _tell_done(self, event: Done) -> None:
-        self._rate, self._told_at = 0.0, None
+    def _drop(self, key: tuple[int, bytes]) -> None:
+        with self._screen:
+            if self._bars is not None:
+                self._bars.drop(key)
+                if not len(self._bars):
+                    self._hide()
+
+    def _tell_done(self, event: Done, story: _Story) -> None:
         for line in failed_lines(event.failed):
-            self.output.warning(line)
+            self.output.warning(self._of(story, line))
         if self.output.quiet:
             return
-        who = self._name_of(self.peer)
-        verb, side = ("delivered", "to") if self._sending else ("received", "from")
-        what = f"{units.count(event.files, 'file')}, {units.size(event.size)}"
-        pace = units.rate(event.size / event.seconds) if event.seconds > 0 else ""
-        took = f" in {units.duration(event.seconds)}" + (f" ({pace})" if pace else "")
-        self.output.result(f"{verb} {what} {side} {who}{took}")
-        if self._folder_of is not None:
-            self.output.note(f"they are in {quoted(self._folder_of(self.peer), 1000)}")
-        if event.skipped:
-            self.output.note(f"{units.count(event.skipped, 'file')} skipped: already there")
-
-
-def offer_words(event: Offered) -> str:
-    """`3 files, 1.2 GB: "a", "b"`; the size stands before any name."""
-    what = f"{units.count(event.files, 'file')}, {units.size(event.size)}"
-    return f"{what}: {listed(event.names)}" if event.names else what
-
-
-def failed_lines(failed: tuple[tuple[bytes, str], ...]) -> list[str]:
-    """One line for each file that did not make it, up to a bearable number."""
-    lines = [
-        f"left out: {quoted(name)}: {safe_text(reason)}"
-        for name, reason in failed[:_FAILURES_SHOWN]
-    ]
-    if len(failed) > _FAILURES_SHOWN:
-        lines.append(f"left out: {len(failed) - _FAILURES_SHOWN:,} more")
-    return lines
-
-
-def _done_fields(event: Done, failed: Sequence[tuple[bytes, str]]) -> dict[str, object]:
-    return {
-        "bytes": event.size,
-        "bytes_sent": event.sent,
-        "seconds": round(event.seconds, 6),
-        "files": event.files,
-        "digest": event.digest.hex(),
-        "skipped": event.skipped,
-        "failed": [{"reason": safe_text(reason), **_json_name(name)} for name, reason in failed],
-    }
-
-
-def _json_name(name: bytes) -> dict[str, object]:
-    shown = safe_text(name, _JSON_NAME_LIMIT)
-    exact = shown.encode() == name
-    return {"name": shown} if exact else {"name": shown, "name_hex": name.hex()}
-
-
-def _json_names(field: str, names: tuple[bytes, ...]) -> dict[str, object]:
-    shown = [safe_text(name, _JSON_NAME_LIMIT) for name in names]
-    if all(text.encode() == name for text, name in zip(shown, names, strict=True)):
-        return {field: shown}
-    return {field: shown, f"{field}_hex": [name.hex() for name in names]}
+        name = self._name_of(story.peer)
+        self.output.result(done_words(event, name, sending=self._sending))
+        for line in (self._where(story.peer), *done_lines(event)):
+            if line:
+                self.output.note(self._of(story, line))

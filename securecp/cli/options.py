@@ -79,6 +79,37 @@ def _rate(_ctx: click.Context, _param: click.Parameter, value: str | None) -> in
         ) from None
 
 
+def _duration(_ctx: click.Context, _param: click.Parameter, value: str | None) -> float | None:
+    from securecp.cli import units
+
+    try:
+        return None if value is None else units.parse_duration(value)
+    except ValueError as error:
+        raise UsageError(f"--wait: {error}", "0 does not wait") from None
+
+
+def wait(help_text: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """`--wait`; the command gets `wait` in seconds, or None."""
+    return click.option("--wait", callback=_duration, metavar="DURATION", help=help_text)
+
+
+def _size(_ctx: click.Context, param: click.Parameter, value: str | None) -> int | None:
+    from securecp.cli import units
+
+    try:
+        return None if value is None else units.parse_size(value)
+    except ValueError as error:
+        raise UsageError(f"{param.opts[0]}: {error}") from None
+
+
+def reserve(command: Callable[..., Any]) -> Callable[..., Any]:
+    """`--reserve`; the command gets `reserve` in bytes, or None."""
+    return click.option(
+        "--reserve", callback=_size, metavar="SIZE",
+        help="Leave so much of the disk free, such as 10GB.",
+    )(command)  # fmt: skip
+
+
 def limit(command: Callable[..., Any]) -> Callable[..., Any]:
     """`--limit`; the command gets `limit` in bytes per second, or None."""
     return click.option(

@@ -13,6 +13,7 @@ import contextlib
 import json
 import os
 import sys
+import threading
 from collections.abc import Callable
 from typing import TextIO
 
@@ -26,12 +27,40 @@ class Output:
         self.as_json = as_json
         self.quiet = quiet
         self.verbose = verbose
+        self.aside = False
+        """Standard output is for content alone: results are words like others."""
         self.above: Callable[[str], None] | None = None
-        """While a progress bar is on the screen: prints a line above it."""
+        """While progress bars are on the screen: prints a line above them."""
+        self.hide: Callable[[], None] = lambda: None
+        """Takes them off the screen."""
+        self._held: list[str] | None = None
+        """What is to be said when the question that stands has its answer."""
+        self._lock = threading.RLock()
+
+    @property
+    def is_held(self) -> bool:
+        """A question stands: nothing is drawn."""
+        return self._held is not None
+
+    def hold(self) -> None:
+        """A person is asked: keep what else there is to say until `release`."""
+        with self._lock:
+            self._held = []
+        self.hide()
+
+    def release(self) -> None:
+        """The question is over."""
+        with self._lock:
+            lines, self._held = self._held or [], None
+            for line in lines:
+                self._to_person(line)
 
     def result(self, text: str) -> None:
         """A line that was asked for."""
-        write_line(sys.stdout, text)
+        if self.aside or (self.is_held and sys.stdout.isatty()):
+            self._to_person(text)
+        else:
+            write_line(sys.stdout, text)
 
     def event(self, name: str, **fields: object) -> None:
         """One JSON line; ASCII, so that it is valid in every locale."""
@@ -62,7 +91,7 @@ class Output:
 
     def question(self, text: str) -> None:
         """What the person must see before they answer."""
-        self._to_person(text)
+        write_line(sys.stderr, text)
 
     def failure(self, failure: Failure) -> None:
         """One line and a hint."""
@@ -71,10 +100,13 @@ class Output:
             self._to_person(f"hint: {failure.hint}")
 
     def _to_person(self, text: str) -> None:
-        if self.above is not None:
-            self.above(text)
-        else:
-            write_line(sys.stderr, text)
+        with self._lock:
+            if self._held is not None:
+                self._held.append(text)
+            elif self.above is not None:
+                self.above(text)
+            else:
+                write_line(sys.stderr, text)
 
 
 def write_line(stream: TextIO, text: str) -> None:

@@ -41,13 +41,23 @@ class Settings:
     relay: bool = True
     limit: int | None = None
     """Bytes per second."""
+    wait: float = 3600.0
+    """Seconds for which a peer that has gone is waited for."""
     send_timeout: float = 10.0
     send_congestion: Literal["bbr", "cubic"] = "bbr"
     send_background: bool = False
+    send_symlinks: bool = False
     receive_into: str | None = None
     """A whole path, perhaps one that begins with `~`."""
     receive_listen: str = "0.0.0.0:4400"
-    receive_on_conflict: Literal["rename", "skip", "overwrite"] = "rename"
+    receive_on_conflict: Literal["rename", "skip", "overwrite", "ask"] = "rename"
+    receive_reserve: int | None = None
+    """Bytes of the disk that stay free; None: what the store finds sensible."""
+    receive_symlinks: bool = False
+    receive_exec: str | None = None
+    receive_log: str | None = None
+    """A whole path, perhaps one that begins with `~`."""
+    receive_notify: bool = True
     given: Mapping[str, Plain] = field(default_factory=dict)
     """What the file says, by name, as it stands there; all else is a default."""
 
@@ -118,7 +128,8 @@ def lookup(name: str) -> Setting:
         own = ", ".join(known for known in SETTINGS if known.startswith(f"{name}."))
         raise _WrongError(name, f"{name} is a section, not a setting", f"in it are {own}")
     otherwise = "securecp config --help lists them"
-    guess = nearest(name, [*SETTINGS, *SECTIONS]) or otherwise
+    own = " or ".join(known for known in SETTINGS if known.endswith(f".{name}"))
+    guess = f"did you mean {own}?" if own else nearest(name, [*SETTINGS, *SECTIONS]) or otherwise
     raise _WrongError(name, f"there is no setting {quoted(name, 60)}", guess)
 
 
@@ -224,7 +235,32 @@ def _rate(value: object) -> int:
         ) from None
 
 
-def _folder(value: object) -> str:
+def _duration(value: object) -> float:
+    from securecp.cli import units
+
+    try:
+        return units.parse_duration(_text(value, '"1h"'))
+    except ValueError as error:
+        raise SettingsError(f"is not usable: {error}", '"0" does not wait') from None
+
+
+def _size(value: object) -> int:
+    from securecp.cli import units
+
+    try:
+        return units.parse_size(_text(value, '"10GB"'))
+    except ValueError as error:
+        raise SettingsError(f"is not usable: {error}") from None
+
+
+def _command(value: object) -> str:
+    text = _text(value, '"/usr/local/bin/arrived"')
+    if not text.strip() or not text.isprintable() or len(text) > 4096:
+        raise SettingsError(f"is {quoted(text, 60)}, not a command")
+    return text
+
+
+def _path(value: object) -> str:
     text = _text(value, '"~/inbox"')
     whole = text.startswith(("/", "~/")) or re.match(r"[A-Za-z]:[\\/]", text)
     if not whole or not text.isprintable() or len(text) > 4096:
@@ -273,6 +309,7 @@ SETTINGS: dict[str, Setting] = {
     "port_mapping": Setting(True, _flag, "ask the router for a port"),
     "relay": Setting(True, _flag, "if nothing else works, go through a server's relay"),
     "limit": Setting(None, _rate, "at most this fast, as --limit"),
+    "wait": Setting("1h", _duration, "how long to wait for who goes away, as --wait"),
     "send.timeout": Setting(
         10.0,
         _seconds,
@@ -280,11 +317,19 @@ SETTINGS: dict[str, Setting] = {
     ),
     "send.congestion": Setting("bbr", _one_of("bbr", "cubic"), "as --congestion"),
     "send.background": Setting(False, _flag, "give way to all other traffic"),
-    "receive.into": Setting(None, _folder, "where files go"),
+    "send.symlinks": Setting(False, _flag, "send symbolic links, as --symlinks"),
+    "receive.into": Setting(None, _path, "where files go"),
     "receive.listen": Setting("0.0.0.0:4400", _endpoint, "where to wait"),
     "receive.on_conflict": Setting(
-        "rename", _one_of("rename", "skip", "overwrite"), "if a file of that name is there"
+        "rename",
+        _one_of("rename", "skip", "overwrite", "ask"),
+        "if a file of that name is there",
     ),
+    "receive.reserve": Setting(None, _size, "how much of the disk stays free, as --reserve"),
+    "receive.symlinks": Setting(False, _flag, "make symbolic links, as --symlinks"),
+    "receive.exec": Setting(None, _command, "what to run after each transfer, as --exec"),
+    "receive.log": Setting(None, _path, "where to write what happens, as --log"),
+    "receive.notify": Setting(True, _flag, "show a notification when something has come"),
 }
 _HEADER = re.compile(r"\s*\[\s*([A-Za-z0-9_-]+)\s*\]")
 _KEY = re.compile(r'\s*"?([A-Za-z0-9_.-]+)"?\s*=')

@@ -18,7 +18,7 @@ def overview(contacts: "list[Contact]") -> list[str]:
     return [f"{name:{width}}  {key}  {standing}" for name, key, standing in rows]
 
 
-def details(contact: "Contact", code: str | None) -> list[str]:
+def details(contact: "Contact", code: str | None, groups: list[str]) -> list[str]:
     """Everything that is known of one contact, a field a line."""
     verified = contact.verified
     fields = [
@@ -30,10 +30,17 @@ def details(contact: "Contact", code: str | None) -> list[str]:
         ("accept", "blocked" if contact.blocked else contact.accept),
         ("endpoints", ", ".join(contact.endpoints) or "none"),
         ("into", safe_text(contact.into, 1_000) if contact.into else "the usual folder"),
-        ("max size", "any" if contact.max_size is None else units.size(contact.max_size)),
+        ("max size", _bound(contact.max_size)),
+        ("daily quota", _bound(contact.daily_quota)),
+        ("on conflict", contact.on_conflict or "the usual"),
+        ("groups", ", ".join(groups) or "none"),
         ("card", "known" if contact.card else "not known"),
     ]
     return [f"{field:12} {value}" for field, value in fields]
+
+
+def _bound(size: int | None) -> str:
+    return "any" if size is None else units.size(size)
 
 
 def code_lines(code: str) -> list[str]:
@@ -55,6 +62,8 @@ def as_fields(contact: "Contact") -> dict[str, object]:
         "accept": contact.accept,
         "into": contact.into,
         "max_size": contact.max_size,
+        "daily_quota": contact.daily_quota,
+        "on_conflict": contact.on_conflict,
         "verified": verified and {"on": verified.on.isoformat(), "how": verified.how},
         "blocked": contact.blocked,
     }

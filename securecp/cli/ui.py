@@ -6,9 +6,10 @@ without a terminal the answer is No. What is remote in a question was made harml
 
 import contextlib
 import select
+import shutil
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import TYPE_CHECKING
 
 from securecp.cli import units
@@ -27,21 +28,26 @@ def can_ask() -> bool:
     return sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty()
 
 
-def confirm(question: str, *, given_up: Callable[[], bool] = lambda: False) -> bool:
-    """`y` or `yes` is yes; anything else, the end of input or `given_up()` is no.
+def answer(question: str, *, given_up: Callable[[], bool] = lambda: False) -> str:
+    """What is typed, in small letters; nothing at the end of input, or when `given_up()`.
 
     Runs in a thread beside the transfer, so it never blocks for good: an unanswerable question must
     not keep the process alive.
     """
     if not can_ask():
-        return False
+        return ""
     _forget_what_was_typed_ahead()
-    _say(f"{question} [y/N] ")
+    _say(f"{question} ")
     while not given_up():
         if _line_waits():
-            return sys.stdin.readline().strip().lower() in {"y", "yes"}
+            return sys.stdin.readline().strip().lower()
     _say("\n")
-    return False
+    return ""
+
+
+def rows() -> int:
+    """How many lines the terminal has."""
+    return shutil.get_terminal_size().lines
 
 
 def typed(question: str, expected: str) -> bool:
@@ -80,45 +86,72 @@ def _say(text: str) -> None:
         sys.stderr.flush()
 
 
-class Bar:
-    """One line at the bottom of the terminal: bar, share, amount, rate and time left."""
+class Bars:
+    """The last lines of the terminal: for each transfer a bar, its share, and words beside it."""
 
-    def __init__(self, total: int) -> None:
+    def __init__(self) -> None:
         from rich.console import Console
         from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
         self._drawn = 0.0
+        self._tasks: dict[Hashable, TaskID] = {}
+        self._console = Console(stderr=True, highlight=False)
         self._progress: RichProgress = Progress(
-            BarColumn(bar_width=32),
+            TextColumn("{task.description}", markup=False),
+            BarColumn(bar_width=24),
             TaskProgressColumn(),
             TextColumn("{task.fields[words]}", markup=False),
-            console=Console(stderr=True, highlight=False),
+            console=self._console,
             auto_refresh=False,
             transient=True,
         )
-        self._task: TaskID = self._progress.add_task("", total=max(total, 1), words="")
         self._progress.start()
 
-    def show(self, moved: int, total: int, rate: float) -> None:
-        """Draw anew, unless that was done a moment ago."""
-        now = time.monotonic()
-        if now - self._drawn < _REDRAW and moved < total:
-            return
-        self._drawn = now
-        self._progress.update(self._task, completed=moved, words=progress_words(moved, total, rate))
-        self._progress.refresh()
+    def show(self, key: Hashable, label: str, moved: int, total: int, words: str) -> None:
+        """How far one has come; without a total nobody knows how much there is to come."""
+        whole = max(total, moved) if total else None
+        if key not in self._tasks:
+            self._tasks[key] = self._progress.add_task(
+                label, total=whole, completed=moved, words=words
+            )
+        self._progress.update(
+            self._tasks[key], description=label, completed=moved, total=whole, words=words
+        )
+        self._refresh(at_once=0 < total <= moved)
+
+    def say(self, key: Hashable, words: str) -> None:
+        """Other words beside one that is there."""
+        if key in self._tasks:
+            self._progress.update(self._tasks[key], words=words)
+            self._refresh(at_once=False)
+
+    def drop(self, key: Hashable) -> None:
+        """Take one off the screen."""
+        if key in self._tasks:
+            self._progress.remove_task(self._tasks.pop(key))
+
+    def __len__(self) -> int:
+        return len(self._tasks)
 
     def above(self, text: str) -> None:
-        """Print a line that stays, above the bar."""
-        self._progress.console.print(text, markup=False, highlight=False, soft_wrap=True)
+        """Print a line that stays, above the bars."""
+        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def close(self) -> None:
-        """Take the bar off the screen."""
+        """Take all off the screen."""
         self._progress.stop()
+
+    def _refresh(self, *, at_once: bool) -> None:
+        now = time.monotonic()
+        if at_once or now - self._drawn >= _REDRAW:
+            self._drawn = now
+            self._progress.refresh()
 
 
 def progress_words(moved: int, total: int, rate: float) -> str:
-    """`512 MB of 1.2 GB, 88 MB/s, 8 s left`."""
+    """`512 MB of 1.2 GB, 88 MB/s, 8 s left`; of a stream, whose end nobody knows, without both."""
+    if not total:
+        return f"{units.size(moved)}, {units.rate(rate)}"
     words = f"{units.size(moved)} of {units.size(total)}, {units.rate(rate)}"
     if 0 < rate and moved < total:
         words += f", {units.duration(max((total - moved) / rate, 1))} left"

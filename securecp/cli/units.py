@@ -11,6 +11,10 @@ _RATE = re.compile(
     r"(\d{1,12}(?:\.\d{1,6})?)\s*([kKmMgGtT]?)(i?)(B|[bB][iI][tT][sS]?|b(?=ps\Z))?(?:/s|ps)?",
     re.ASCII,
 )
+_DURATION = re.compile(r"(\d{1,9}(?:\.\d{1,3})?)\s*(s|min|m|h|d|)", re.ASCII)
+_SECONDS = {"": 1, "s": 1, "m": 60, "min": 60, "h": 3600, "d": 86_400}
+LONGEST = 366 * 86_400.0
+"""Seconds: more than a year is never meant."""
 SLOWEST = 1_000
 """Bytes per second: below it a single datagram takes longer than a person waits for a sign."""
 
@@ -41,7 +45,9 @@ def duration(seconds: float) -> str:
         return f"{whole} s"
     if whole < 3600:
         return f"{whole // 60} min {whole % 60:02d} s"
-    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+    if whole < 86_400:
+        return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+    return f"{whole // 86_400} d {whole % 86_400 // 3600:02d} h"
 
 
 def count(number: int, noun: str) -> str:
@@ -76,3 +82,12 @@ def parse_rate(text: str) -> int:
     if bytes_per_second < SLOWEST:
         raise ValueError(f"{safe_text(text, 40)!r} is too slow: at least 1 kB/s")
     return bytes_per_second
+
+
+def parse_duration(text: str) -> float:
+    """`90`, `90s`, `10m`, `1h`, `2d`, `0` as seconds; ValueError says what is wrong."""
+    match = _DURATION.fullmatch(text.strip().lower())
+    seconds = float(match[1]) * _SECONDS[match[2]] if match is not None else LONGEST + 1
+    if seconds > LONGEST:
+        raise ValueError(f"{safe_text(text, 40)!r} is no time; write for example 90s, 10m or 1h")
+    return seconds

@@ -33,15 +33,39 @@ def fields(event: Whereabouts, who: dict[str, object]) -> dict[str, object]:
             return who
 
 
+class Servers:
+    """Tells of servers while that is of interest: while somebody is not connected."""
+
+    def __init__(self) -> None:
+        self._down: set[str] = set()
+        """Of which we have said that they are not there."""
+
+    def of(self, event: ServerState, *, connected: bool) -> tuple[str, str]:
+        """What everybody should hear, and what only who wants more; either may be empty."""
+        if event.up:
+            known = event.server in self._down
+            self._down.discard(event.server)
+            text = f"server {event.server} is there{' again' if known else ''}"
+            return (text, "") if known else ("", text)
+        text = f"server {event.server}: {safe_text(event.reason, 200)}"
+        if connected:
+            return "", text
+        self._down.add(event.server)
+        return text, ""
+
+
 class Words:
-    """Tells a person where things stand, and nothing twice."""
+    """Tells where things stand with one peer, and nothing twice."""
 
     def __init__(self) -> None:
         self._path = ""
-        """By which path a peer is connected now; empty: none is."""
+        """By which path the peer is connected now; empty: it is not."""
         self._silent = False
-        self._down: set[str] = set()
-        """Servers of which we have said that they are not there."""
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether a session goes on."""
+        return bool(self._path)
 
     def connected(self, path: str) -> None:
         """A session has begun."""
@@ -51,13 +75,9 @@ class Words:
         """It has ended."""
         self._path, self._silent = "", False
 
-    def of(self, event: Whereabouts, name: str) -> tuple[str, str]:
+    def of(self, event: Reached | PathChanged | Silent | Back, name: str) -> tuple[str, str]:
         """What everybody should hear, and what only who wants more; either may be empty."""
         match event:
-            case Reaching():
-                return _reaching(event, name)
-            case ServerState():
-                return self._server(event)
             case Reached():
                 took = f"{event.seconds * 1000:.0f} ms"
                 return "", f"found at {event.endpoint} ({event.path}) after {took}"
@@ -75,25 +95,13 @@ class Words:
         before, self._path = self._path, path
         return "" if path == before or self._silent else f"now{_by(path)}"
 
-    def _server(self, event: ServerState) -> tuple[str, str]:
-        """Of interest while nobody is connected: then it is needed."""
-        if event.up:
-            known = event.server in self._down
-            self._down.discard(event.server)
-            text = f"server {event.server} is there{' again' if known else ''}"
-            return (text, "") if known else ("", text)
-        text = f"server {event.server}: {safe_text(event.reason, 200)}"
-        if self._path:
-            return "", text
-        self._down.add(event.server)
-        return text, ""
-
 
 def _by(path: str) -> str:
     return _WAYS.get(path, f" ({path})")
 
 
-def _reaching(event: Reaching, name: str) -> tuple[str, str]:
+def reaching(event: Reaching, name: str) -> tuple[str, str]:
+    """That somebody is looked for, or that we can be found."""
     where = ["on this network"] if event.lan else []
     if event.servers:
         where.append(f"at {units.count(event.servers, 'server')}")

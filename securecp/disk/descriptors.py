@@ -11,11 +11,17 @@ class Descriptors:
     """
 
     def __init__(
-        self, capacity: int, opener: Callable[[int], int], closer: Callable[[int], None]
+        self,
+        capacity: int,
+        opener: Callable[[int], int],
+        closer: Callable[[int], None],
+        failed: Callable[[int, OSError], None] | None = None,
     ) -> None:
+        """`failed(key, error)` hears of a descriptor that could not be closed without an error."""
         self._capacity = capacity
         self._opener = opener
         self._closer = closer
+        self._failed = failed
         self._open: dict[int, int] = {}  # oldest use first
 
     def __len__(self) -> int:
@@ -35,9 +41,17 @@ class Descriptors:
         """Close the descriptor of `key`, if there is one."""
         descriptor = self._open.pop(key, None)
         if descriptor is not None:
-            self._closer(descriptor)
+            try:
+                self._closer(descriptor)
+            except OSError as error:
+                self._complain(key, error)
 
     def close(self) -> None:
         """Close them all."""
         while self._open:
-            self._closer(self._open.popitem()[1])
+            self.drop(next(iter(self._open)))
+
+    def _complain(self, key: int, error: OSError) -> None:
+        if self._failed is None:
+            raise error
+        self._failed(key, error)

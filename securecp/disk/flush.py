@@ -17,6 +17,19 @@ FEW = 16
 _REFUSED = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EBADF, errno.EACCES}
 
 
+def sync_data(descriptor: int) -> None:
+    """Make a file's content durable, and its size. An error is for good: never try again.
+
+    The kernel may have thrown away what it could not write, and the next try finds nothing to do.
+    """
+    getattr(os, "fdatasync", os.fsync)(descriptor)
+
+
+def sync_file(descriptor: int) -> None:
+    """Make a file durable with its times and mode. An error is for good."""
+    os.fsync(descriptor)
+
+
 def sync_directory(descriptor: int) -> None:
     """Make the names in a directory durable, where the file system can."""
     if descriptor < 0:

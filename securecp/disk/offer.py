@@ -8,7 +8,8 @@ from collections.abc import Sequence
 
 from securecp.disk.names import is_component, shown
 from securecp.errors import StorageError
-from securecp.transfer.manifest import DIRECTORY, FILE, Entry
+from securecp.transfer import links
+from securecp.transfer.entries import DIRECTORY, FILE, LINK, Entry
 
 _DEPTH_LIMIT = 64
 _SIZE_LIMIT = 1 << 63
@@ -25,5 +26,8 @@ def check(entries: Sequence[Entry]) -> None:
             raise StorageError(f"the offer holds a name that is not stored: {shown(entry.name)}")
         if entry.kind == DIRECTORY:
             depths[key] = depth + 1
+        elif entry.kind == LINK:
+            if links.problem(entry.target, depth + 1) is not None:
+                raise StorageError(f"the offer holds a link that leads out: {shown(entry.name)}")
         elif entry.kind != FILE or not 0 <= entry.size < _SIZE_LIMIT:
             raise StorageError(f"the offer holds something that is no file: {shown(entry.name)}")

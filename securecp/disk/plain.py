@@ -31,6 +31,11 @@ def pin(path: bytes) -> int:
     return number
 
 
+def pin_private(path: bytes) -> int:
+    os.makedirs(path, mode=0o700, exist_ok=True)
+    return pin(path)
+
+
 def open_directory(parent: int, name: bytes) -> int:
     if not stat.S_ISDIR(status(parent, name).st_mode):
         raise NotADirectoryError(name)
@@ -46,6 +51,10 @@ def open_file(parent: int, name: bytes, inode: int, *, writing: bool = False) ->
 
 def create(parent: int, name: bytes) -> int:
     return os.open(_path(parent, name), os.O_RDWR | os.O_CREAT | os.O_EXCL | _BINARY, 0o600)
+
+
+def create_nameless(_: int) -> int:
+    raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
 
 
 def make_directory(parent: int, name: bytes) -> None:
@@ -66,6 +75,10 @@ def rename_directory(parent: int, name: bytes, new: bytes) -> None:
     os.rename(_path(parent, name), _path(parent, new))
 
 
+def rename_exclusively(*_: object) -> bool:
+    return False
+
+
 def remove(parent: int, name: bytes) -> None:
     os.unlink(_path(parent, name))
 
@@ -82,9 +95,17 @@ def names(directory: int) -> list[bytes]:
     return os.listdir(_paths[directory])
 
 
+def inodes(directory: int) -> list[tuple[bytes, int]]:
+    return [(name, status(directory, name).st_ino) for name in names(directory)]
+
+
 def identity(descriptor: int) -> Identity:
     found = os.stat(_paths[descriptor]) if descriptor < 0 else os.fstat(descriptor)
     return found.st_dev, found.st_ino
+
+
+def close_written(descriptor: int) -> None:
+    os.close(descriptor)
 
 
 def close(descriptor: int) -> None:
@@ -92,3 +113,15 @@ def close(descriptor: int) -> None:
         del _paths[descriptor]
     else:
         os.close(descriptor)
+
+
+def symlink(parent: int, name: bytes, target: bytes) -> None:
+    os.symlink(target, _path(parent, name))
+
+
+def read_link(parent: int, name: bytes) -> bytes:
+    return os.readlink(_path(parent, name))
+
+
+def set_link_time(parent: int, name: bytes, mtime_ns: int) -> None:
+    os.utime(_path(parent, name), ns=(mtime_ns, mtime_ns), follow_symlinks=False)

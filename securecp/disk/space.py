@@ -4,7 +4,7 @@ import errno
 import os
 
 from securecp.disk.names import shown
-from securecp.errors import StorageError
+from securecp.errors import FullError, StorageError
 
 GIB = 1 << 30
 
@@ -28,6 +28,10 @@ _HINTS = {
     errno.EFBIG: "Choose a folder on another file system with --into.",
 }
 _FULL = {errno.ENOSPC, errno.EDQUOT}
+_OF_ONE_FILE = {
+    *(errno.EIO, errno.EFBIG, errno.ESTALE, errno.ELOOP, errno.EISDIR, errno.ENXIO, errno.ENODATA),
+    *(errno.EILSEQ, errno.EINVAL, errno.ENAMETOOLONG, errno.ENOTDIR),
+}
 
 
 def default_reserve(total: int) -> int:
@@ -47,24 +51,39 @@ def free(descriptor: int) -> tuple[int, int, int] | None:
     return found.f_bavail * found.f_frsize, found.f_blocks * found.f_frsize, found.f_frsize
 
 
-def check_room(descriptor: int, size: int, entries: int, reserve: int | None) -> int:
+def check_room(
+    descriptor: int, size: int, entries: int, reserve: int | None, *, here: int = 0
+) -> int:
     """Refuse what would leave less than `reserve` bytes free; returns the reserve that applies.
 
-    Each entry is counted with one block more than its bytes, for its rounding and its name.
+    `here` are bytes of `size` that need no room any more. Each entry is counted with one block more
+    than its bytes, for its rounding and its name.
     """
     found = free(descriptor)
     if found is None:
         return 0
     available, total, block = found
     kept = default_reserve(total) if reserve is None else reserve
-    needed = size + entries * block
+    needed = max(0, size - here) + entries * block
     if needed + kept > available:
-        raise StorageError(
+        raise FullError(
             f"not enough room: {needed:,} bytes are needed, "
             f"{max(0, available - kept):,} are free beside a reserve of {kept:,}",
             "Free some space, or choose a folder on another disk with --into.",
+            needed=needed,
         )
     return kept
+
+
+def check_reserve(descriptor: int, reserve: int, missing: int) -> None:
+    """Stop before the reserve is used up by us and others together."""
+    found = free(descriptor)
+    if found is not None and found[0] < reserve:
+        raise FullError(
+            f"the disk is nearly full, {missing:,} bytes are still needed",
+            "Free some space and run the same command again.",
+            needed=missing,
+        )
 
 
 def storage_error(error: OSError, name: bytes = b"", missing: int = 0) -> StorageError:
@@ -75,11 +94,17 @@ def storage_error(error: OSError, name: bytes = b"", missing: int = 0) -> Storag
     about = f"cannot store {shown(name)}: " if name else "cannot store: "
     if error.errno in _FULL:
         why = "the disk is full" if error.errno == errno.ENOSPC else "the disk quota is used up"
-        return StorageError(
+        return FullError(
             f"{about}{why}, {missing:,} bytes are still needed",
             "Free some space and run the same command again.",
+            needed=missing,
         )
     return StorageError(about + reason(error), _HINTS.get(error.errno or 0, ""))
+
+
+def concerns_one_file(error: OSError) -> bool:
+    """Whether other files may still be stored: not so when the disk is full, gone or read-only."""
+    return error.errno in _OF_ONE_FILE
 
 
 def reason(error: OSError) -> str:

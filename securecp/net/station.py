@@ -3,11 +3,12 @@
 What a session is made of is imported by `prepare`: a caller's HELLOs are on their way meanwhile.
 """
 
+import contextlib
 import importlib
 import os
 import time
-from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 from keys.identity import Identity
 from securecp.endpoint import Burst, Endpoint
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from securecp.nat.actions import Way
     from securecp.net.means import Means
     from securecp.net.pace import Pace
+    from securecp.net.running import Control, Part, Running, Table
     from securecp.net.traversal import Traversal
     from securecp.reaching import Paths
     from securecp.session import Session
@@ -113,11 +115,61 @@ class Station:
         traversal.start(now)
         return self.paths
 
-    def hang_up(self) -> None:
-        """End all calls as if they had not been made."""
-        self.exchange.hang_up()
+    def hang_up(self, peer: bytes | None = None) -> None:
+        """End all calls, or those to one peer, as if they had not been made."""
+        self.exchange.hang_up(peer)
         if self.paths is not None:
-            self.paths.hang_up()
+            self.paths.hang_up(peer)
+
+    def stop_calling(self, peer: bytes) -> None:
+        """End the calls to one peer, but for one that is answered."""
+        self.exchange.stop_calling(peer)
+        if self.paths is not None:
+            self.paths.hang_up(peer)
+
+    def expects(self, peer: bytes) -> bool:
+        """Whether the peer has answered a call, and a session is about to begin."""
+        return self._hub.expects(peer)
+
+    def leave(self, peer: bytes) -> None:
+        """Nothing is wanted of this peer any more, which hears of it if it has answered."""
+        self.stop_calling(peer)
+        for session in self._hub.sessions:
+            if session.peer == peer:
+                session.cancel("stopped")
+
+    @contextlib.contextmanager
+    def joined(
+        self,
+        part: "Part",
+        running: "Running",
+        table: "Table",
+        cancel: Callable[[int, str], bool],
+        control: "Control | None",
+    ) -> Iterator[None]:
+        """Give `part` and `control` a turn in every turn of the loop, and `running` its powers."""
+        running.attach(self, table.rows, cancel)
+        self._hub.parts += [running, part]
+        if control is not None:
+            control.begin(running)
+            self._hub.parts.append(control)
+        try:
+            yield
+        finally:
+            if control is not None:
+                control.end()
+
+    def watch(self, file: int, callback: Callable[[], None]) -> None:
+        """Call back in the loop's turn while there is something to read, which is then read."""
+        self._doors.watch(file, callback)
+
+    def unwatch(self, file: int) -> None:
+        """Before the file is closed."""
+        self._doors.unwatch(file)
+
+    def ring(self) -> None:
+        """From any thread: make the loop turn."""
+        self._driver.notify()
 
     def run(self, done: Callable[[], bool]) -> None:
         """Turn until done."""
@@ -140,6 +192,7 @@ class Station:
         driver = getattr(self, "_driver", None)
         if driver is None:
             return
+        self.workshop.shut()
         for session in self._hub.sessions:
             session.cancel("stopped")
         if self.paths is not None:
@@ -172,21 +225,29 @@ class _Hub(Hub):
     workshop: Workshop
     traversal: "Traversal | None" = None
 
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.parts: list[Part] = []
+
     def advance(self, now: float) -> None:
         self.workshop.collect()
-        if self.traversal is None:
-            super().advance(now)
-            return
-        self.traversal.turn(now)
+        if self.traversal is not None:
+            self.traversal.turn(now)
         super().advance(now)
-        self.traversal.carry_out()
+        for part in self.parts:
+            part.turn(now)
+        if self.traversal is not None:
+            self.traversal.carry_out()
 
     def deadline(self) -> float | None:
-        due = super().deadline()
-        if self.traversal is None:
-            return due
-        polled = self.traversal.deadline()
-        return polled if due is None or (polled is not None and polled < due) else due
+        times = [super().deadline(), *(part.deadline() for part in self.parts)]
+        if self.traversal is not None:
+            times.append(self.traversal.deadline())
+        return min((time for time in times if time is not None), default=None)
+
+    def expects(self, peer: bytes) -> bool:
+        """Whether a session with the peer is about to begin."""
+        return any(session.peer == peer for session in self._early)
 
 
 def _parameters(limit: int | None) -> Parameters:

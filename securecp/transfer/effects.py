@@ -21,6 +21,13 @@ class SendContent(NamedTuple):
     end: int
 
 
+class SkipContent(NamedTuple):
+    """This range need not be sent, or no more of it: it is there, is zeros, or will not come."""
+
+    start: int
+    end: int
+
+
 class DigestChunks(NamedTuple):
     """Digest these, in any order, and answer each with `digest(number, …)`.
 
@@ -35,6 +42,10 @@ class RestartSource(NamedTuple):
     """Open the file anew, and from now on take its present state as the one to compare with."""
 
     entry: int
+
+
+class StreamAccepted(NamedTuple):
+    """The stream may flow: queue content from 0 on as it is read, and cut it into pieces."""
 
 
 class Delivered(NamedTuple):
@@ -63,10 +74,23 @@ class Prepare(NamedTuple):
 
 
 class ExpectContent(NamedTuple):
-    """Let content from `start` to `end` come in."""
+    """Let content from `start` to `end` come in, also if we did not want it before."""
 
     start: int
     end: int
+
+
+class WaiveContent(NamedTuple):
+    """Nothing of this range is to come, and what comes all the same is dropped unread."""
+
+    start: int
+    end: int
+
+
+class ZeroChunks(NamedTuple):
+    """These are zeros: nothing will be stored for them."""
+
+    chunks: range
 
 
 class ForgetContent(NamedTuple):
@@ -76,10 +100,31 @@ class ForgetContent(NamedTuple):
     end: int
 
 
+class GoodChunks(NamedTuple):
+    """These were here, and are what is sent."""
+
+    numbers: tuple[int, ...]
+
+
+class MissedChunk(NamedTuple):
+    """What was here before is not what is sent: it counts no more, and comes anew."""
+
+    number: int
+
+
 class VerifyChunks(NamedTuple):
-    """Digest these as stored, in a worker, and answer each with `verified(number, …)`."""
+    """Digest these as they are here, in a worker, and answer each with `verified(number, …)`.
+
+    What cannot be read is answered with an empty digest.
+    """
 
     chunks: tuple[Chunk, ...]
+
+
+class AppendData(NamedTuple):
+    """The next bytes of the stream, verified."""
+
+    data: tuple[memoryview, ...]
 
 
 class FilesReady(NamedTuple):
@@ -89,7 +134,7 @@ class FilesReady(NamedTuple):
 
 
 class FileFailed(NamedTuple):
-    """The sender cannot send this file: drop what came of it, also if it was ready."""
+    """This file or link will not come: drop what came of it, also if it was ready."""
 
     entry: int
     reason: str
@@ -125,14 +170,21 @@ class Aborted(NamedTuple):
 
 Effect: TypeAlias = (
     SendContent
+    | SkipContent
     | DigestChunks
     | RestartSource
+    | StreamAccepted
     | Delivered
     | Consent
     | Prepare
     | ExpectContent
+    | WaiveContent
     | ForgetContent
+    | ZeroChunks
+    | GoodChunks
+    | MissedChunk
     | VerifyChunks
+    | AppendData
     | FilesReady
     | FileFailed
     | Publish

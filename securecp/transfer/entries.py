@@ -9,10 +9,15 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import NamedTuple, overload
 
-from securecp.transfer import names
+from securecp.transfer import links, names
 
 FILE = 0
 DIRECTORY = 1
+LINK = 2
+STREAM = 3
+"""A file whose length nobody knows yet; then it is all that is offered."""
+_KINDS = (FILE, DIRECTORY, LINK, STREAM)
+LINK_MODE = 0o777
 
 ENTRY_LIMIT = 1_000_000
 PATH_LIMIT = 4_096
@@ -27,20 +32,22 @@ CHUNK = 1 << 20
 
 
 class Entry(NamedTuple):
-    """One file or directory that is offered."""
+    """One file, directory, symbolic link or stream that is offered."""
 
     kind: int
-    """`FILE` or `DIRECTORY`."""
+    """`FILE`, `DIRECTORY`, `LINK` or `STREAM`."""
     parent: int
     """0 at the top, else the index plus 1 of an earlier directory."""
     name: bytes
     """One component, as the sender's file system has it."""
     size: int
-    """Bytes; 0 for a directory."""
+    """Bytes; 0 for all but a file."""
     mode: int
     """Permission bits as the sender has them; the receiver decides which of them count."""
     mtime_ns: int
     """Nanoseconds since 1970, negative before."""
+    target: bytes = b""
+    """Where a link leads; nothing else has one."""
 
 
 class Entries(Sequence[Entry]):
@@ -53,6 +60,12 @@ class Entries(Sequence[Entry]):
         self.first_chunks = array("Q", [0])
         """Number of each entry's first chunk; one more for the end."""
         self.files = 0
+        """Files, or the one stream."""
+        self.links = 0
+        self.stream = False
+        """Whether it is one stream and nothing else."""
+        self._targets: dict[int, bytes] = {}
+        self._target_bytes = 0
         self._parents = array("I")
         self._modes = array("H")
         self._mtimes = array("q")
@@ -64,9 +77,10 @@ class Entries(Sequence[Entry]):
 
     def add(self, entry: Entry) -> None:
         """Check and keep one entry; `ValueError` says what is wrong with it and keeps nothing."""
-        kind, parent, name, size, mode, mtime = entry
+        kind, parent, name, size, mode, mtime, target = entry
         self._check_numbers(kind, size, mode)
         depth, path_length = self._place(parent, name)
+        self._check_kind(entry, depth)
         taken = parent.to_bytes(4, "big") + name
         if taken in self._taken:
             raise ValueError(f"two entries have one name: {names.shown(name)}")
@@ -81,7 +95,12 @@ class Entries(Sequence[Entry]):
         self._path_lengths.append(path_length)
         self.starts.append(self.starts[-1] + size)
         self.first_chunks.append(self.first_chunks[-1] + (size + CHUNK - 1) // CHUNK)
-        self.files += kind == FILE
+        self.files += kind in (FILE, STREAM)
+        self.stream = kind == STREAM
+        if target:
+            self._targets[len(self.kinds) - 1] = target
+            self._target_bytes += len(target)
+            self.links += 1
 
     def freeze(self) -> None:
         """Forget what only `add` needs; nothing can be added from now on."""
@@ -98,6 +117,10 @@ class Entries(Sequence[Entry]):
 
     def mtime_ns(self, index: int) -> int:
         return self._mtimes[index]
+
+    def target(self, index: int) -> bytes:
+        """Where a link leads; nothing for other kinds."""
+        return self._targets.get(index, b"")
 
     def depth(self, index: int) -> int:
         """Components of the entry's file path."""
@@ -127,27 +150,47 @@ class Entries(Sequence[Entry]):
             self.size(index),
             self._modes[index],
             self._mtimes[index],
+            self.target(index),
         )
 
     def __iter__(self) -> Iterator[Entry]:
         """All in order; a third of the cost of one index after the other."""
         names = (bytes(self._names[start:end]) for start, end in pairwise(self._name_ends))
         sizes = (end - start for start, end in pairwise(self.starts))
-        return map(Entry, self.kinds, self._parents, names, sizes, self._modes, self._mtimes)
+        columns = (self.kinds, self._parents, names, sizes, self._modes, self._mtimes)
+        if self._targets:
+            return map(Entry, *columns, map(self.target, range(len(self))))
+        return map(Entry, *columns)
 
     def _check_numbers(self, kind: int, size: int, mode: int) -> None:
         if self._taken is _FROZEN:
             raise ValueError("the manifest is complete")
         if len(self.kinds) >= ENTRY_LIMIT:
             raise ValueError(f"more than {ENTRY_LIMIT} entries")
-        if kind not in (FILE, DIRECTORY):
+        if kind not in _KINDS:
             raise ValueError(f"entries of kind {kind} are not known here")
         if size < 0 or self.starts[-1] + size > SIZE_LIMIT:
             raise ValueError("a size, or the sum of sizes, is out of range")
-        if kind == DIRECTORY and size:
-            raise ValueError("a directory with a size")
+        if kind != FILE and size:
+            raise ValueError("a size of something that is no file")
         if not 0 <= mode <= MODE_LIMIT:
             raise ValueError("a mode is out of range")
+
+    def _check_kind(self, entry: Entry, depth: int) -> None:
+        """What is asked of links and streams beyond what is asked of all."""
+        if self.stream or (entry.kind == STREAM and self.kinds):
+            raise ValueError("a stream beside other entries")
+        if entry.kind != LINK:
+            if entry.target:
+                raise ValueError("a target of something that is no link")
+            return
+        problem = links.problem(entry.target, depth)
+        if problem:
+            raise ValueError(f"{problem}: {names.shown(entry.name)}")
+        if entry.mode != LINK_MODE:
+            raise ValueError("a mode of a link is out of range")
+        if self._target_bytes + len(entry.target) > links.TARGETS_LIMIT:
+            raise ValueError("the targets of links are too long together")
 
     def _place(self, parent: int, name: bytes) -> tuple[int, int]:
         """Depth and path length of a new entry, if its place and its name are allowed."""

@@ -1,8 +1,8 @@
 """What is offered, as one value: entries, content space, chunks, pages, digest (SPEC §8.3, §8.4).
 
 Content space is the files in manifest order, laid end to end; it has 2^63 bytes at most. Chunks
-are pieces of 1 MiB of one file, numbered through the whole manifest. Directories and empty files
-own no byte and no chunk.
+are pieces of 1 MiB of one file, numbered through the whole manifest. What is no file, or empty,
+owns no byte and no chunk.
 
 On the wire a manifest is a row of PAGE messages, made when they are sent and checked entry by entry
 as they come (`ManifestReader`); its digest is BLAKE3 over the pages as they stand on the wire.
@@ -17,9 +17,19 @@ from blake3 import blake3
 
 from securecp import codec
 from securecp.errors import ProtocolError
-from securecp.transfer.entries import CHUNK, DIRECTORY, FILE, Entries, Entry
+from securecp.transfer.entries import CHUNK, DIRECTORY, FILE, LINK, STREAM, Entries, Entry
 
-__all__ = ["CHUNK", "DIRECTORY", "FILE", "Chunk", "Entry", "Manifest", "ManifestReader"]
+__all__ = [
+    "CHUNK",
+    "DIRECTORY",
+    "FILE",
+    "LINK",
+    "STREAM",
+    "Chunk",
+    "Entry",
+    "Manifest",
+    "ManifestReader",
+]
 
 PAGE = 2
 """Message type of a page (`messages.py` has the others)."""
@@ -114,11 +124,44 @@ class Manifest:
         entry = bisect_right(firsts, number) - 1
         return self._piece(entry, (number - firsts[entry]) * CHUNK)
 
+    def after(self, chunk: Chunk) -> Chunk:
+        """The next chunk; quicker than `chunk`."""
+        entries, number, entry = self._entries, chunk.number + 1, chunk.entry
+        offset = chunk.offset + chunk.length
+        if number < entries.first_chunks[entry + 1]:
+            left = entries.starts[entry + 1] - offset
+            start, full = chunk.start + chunk.length, chunk.length
+            return Chunk(number, entry, start, min(left, full), offset)
+        return self.chunk(number)
+
     def chunk_at(self, offset: int) -> Chunk:
         """The chunk that holds the byte at `offset` of content space."""
         entry = self.locate(offset)
         within = offset - self._entries.starts[entry]
         return self._piece(entry, within - within % CHUNK)
+
+    def span(self, numbers: range) -> tuple[int, int]:
+        """Begin and end in content space of consecutive chunks, at least one."""
+        last = self.chunk(numbers[-1])
+        return self.chunk(numbers[0]).offset, last.offset + last.length
+
+    def by_file(self, numbers: range) -> Iterator[tuple[int, range]]:
+        """Consecutive chunks file by file: the entry, and which of its chunks."""
+        start = numbers.start
+        while start < numbers.stop:
+            entry = self.chunk(start).entry
+            stop = min(numbers.stop, self.chunks(entry).stop)
+            yield entry, range(start, stop)
+            start = stop
+
+    def weight(self, entry_index: int, marked: bytes | bytearray) -> int:
+        """Bytes of those chunks of the entry that are `marked`: 1 for each that is, else 0."""
+        count = marked.count(1)
+        if not count:
+            return 0
+        chunks = self.chunks(entry_index)
+        full, last = (self.chunk(chunks[end]).length for end in (0, -1))
+        return count * full - (full - last) * marked[-1]
 
     def pages(self) -> Iterator[bytes]:
         """The PAGE messages, each made when it is asked for."""
@@ -126,7 +169,7 @@ class Manifest:
         rows: list[bytes] = []
         length = number = 0
         for entry in self._entries:
-            row = packer.pack(entry)
+            row = packer.pack(entry if entry.kind == LINK else entry[:_PLAIN_FIELDS])
             if length + len(row) > PAGE_LIMIT - _HEAD_ROOM:
                 yield _page(packer, number, rows)
                 rows, length, number = [], 0, number + 1
@@ -199,16 +242,19 @@ class ManifestReader:
         return Manifest._received(self._entries, self._pages, self._hasher.digest())
 
     def _entry(self, row: object) -> None:
-        fields = codec.array(row, 6)
-        if [type(field) for field in fields] != _ENTRY_TYPES:
-            raise ProtocolError("an entry has a field of the wrong type")
+        fields = codec.array(row, _PLAIN_FIELDS, _PLAIN_FIELDS + 1)
+        count = _PLAIN_FIELDS + (fields[0] == LINK)
+        if [type(field) for field in fields] != _ENTRY_TYPES[:count]:
+            raise ProtocolError("an entry has a field of the wrong type, or too few or many")
         try:
             self._entries.add(Entry(*fields))
         except ValueError as error:
             raise ProtocolError(f"the offer is refused: {error}") from None
 
 
-_ENTRY_TYPES = [int, int, bytes, int, int, int]
+_ENTRY_TYPES = [int, int, bytes, int, int, int, bytes]
+_PLAIN_FIELDS = 6
+"""Fields of every entry but a link, which has one more."""
 
 
 def _page(packer: msgpack.Packer, number: int, rows: list[bytes]) -> bytes:

@@ -10,7 +10,8 @@ import unicodedata
 from itertools import islice
 from typing import NamedTuple, TypeAlias
 
-from securecp.transfer.entries import FILE, Entry
+from securecp.transfer import names
+from securecp.transfer.entries import FILE, LINK, STREAM, Entry
 from securecp.transfer.manifest import Manifest
 
 DEEP = 16
@@ -59,6 +60,9 @@ class Summary(NamedTuple):
     """The first `REMARK_LIMIT`."""
     remarkable: int
     """How many paths are remarkable."""
+    links: int = 0
+    stream: bool = False
+    """It is one file whose length nobody knows yet."""
 
 
 def top_names(manifest: Manifest) -> tuple[bytes, ...]:
@@ -98,6 +102,8 @@ def summarise(manifest: Manifest, transfer_id: bytes) -> Summary:
         top,
         tuple(remarks),
         remarkable,
+        columns.links,
+        columns.stream,
     )
 
 
@@ -146,6 +152,10 @@ def _hidden(character: str) -> bool:
 
 def _reasons(entry: Entry, depth: int) -> tuple[str, ...]:
     reasons = remarks_on(entry.name)
+    if entry.kind == LINK:
+        return (*reasons, f"is a link to {names.shown(entry.target)}")
+    if entry.kind == STREAM:
+        reasons += ("is of unknown length",)
     if entry.kind == FILE and entry.mode & 0o111:
         reasons += ("is executable",)
     if entry.mode & 0o7000:

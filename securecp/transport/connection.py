@@ -233,6 +233,10 @@ class Connection:
         """Queue a range of content space, also one that was sent before."""
         self.content_out.queue(start, end)
 
+    def skip_content(self, start: int, end: int) -> None:
+        """Send nothing of a range: the peer has it, or will never need it."""
+        self.content_out.skip(start, end)
+
     def withdraw_content(self, start: int, end: int) -> bool:
         """Send no more of a range that was queued; whether nothing of it is in flight any more."""
         self.content_out.withdraw(start, end)
@@ -246,6 +250,10 @@ class Connection:
     def forget_content(self, start: int, end: int) -> None:
         """Take this range anew, though it has come before."""
         self.content_in.forget(start, end)
+
+    def waive_content(self, start: int, end: int) -> None:
+        """Count a range as if it had come; what still comes of it is dropped unread."""
+        self.content_in.waive(start, end)
 
     def close(self, code: int = CLOSE_DONE, reason: str = "") -> None:
         """Tell the peer that this is the end; closed once that has been transmitted."""
@@ -271,8 +279,8 @@ class Connection:
             self._incoming.judge_windows()
         return events
 
-    def grant_content(self, total: int) -> None:
-        """Let the peer send `total` bytes of content in all, instead of a window of ours."""
+    def grant_content(self, total: int | None) -> None:
+        """Let the peer send `total` bytes of content in all, instead of a window of ours (None)."""
         self.content_in.granted = total
         self._incoming.judge_windows()
 

@@ -8,13 +8,15 @@ sender what it sends; a loss is taken back. So both count the same, copies inclu
 is sent again for any reason, no credit leaks away.
 """
 
+from collections.abc import Callable
 from typing import Protocol
 
 from securecp.errors import ProtocolError
 from securecp.transport.ranges import RangeSet
 
 RANGES = 16_384
-"""Most ranges of arrived content; a datagram that would make one more is dropped (TR-05)."""
+"""Most ranges of arrived content that the peer may make, besides those that we made ourselves; a
+datagram that would make one more is dropped (TR-05)."""
 
 
 class ContentSource(Protocol):
@@ -40,6 +42,8 @@ class ContentSender:
         """Bytes that the peer takes in all."""
         self.held = False
         """Whether nothing may be sent for now."""
+        self.patient = False
+        """Whether the peer may take as long as it likes before it takes more."""
         self._wanted = RangeSet()
         self._new = RangeSet()
         self._again = RangeSet()
@@ -55,8 +59,9 @@ class ContentSender:
 
     @property
     def unfinished(self) -> bool:
-        """Whether the peer lacks anything that was queued."""
-        return self._acked.total < self._wanted.total
+        """Whether the peer lacks anything that was queued, and ought to take it now."""
+        lacks = self._acked.total < self._wanted.total
+        return lacks and (not self.patient or self.pending or self._again.total > 0)
 
     @property
     def sent(self) -> int:
@@ -69,6 +74,13 @@ class ContentSender:
     def unsent(self) -> int:
         """Bytes that were queued and have not gone out once."""
         return self._new.total
+
+    @property
+    def acked_to(self) -> int:
+        """Up to where the peer has everything, from 0 on."""
+        if self._acked.total and self._acked.first()[0] == 0:
+            return self._acked.first()[1]
+        return 0
 
     @property
     def acked(self) -> int:
@@ -86,6 +98,12 @@ class ContentSender:
         self._again.remove(start, end)
         self._acked.remove(start, end)
         self._new.add(start, end)
+
+    def skip(self, start: int, end: int) -> None:
+        """The peer has this range, or will never need it: as if it had been acknowledged."""
+        self._wanted.add(start, end)
+        self.withdraw(start, end)
+        self._acked.add(start, end)
 
     def _next(self, most: int) -> tuple[RangeSet, int]:
         """Where to take from, and how much: what is lost goes first, and needs no credit."""
@@ -144,7 +162,7 @@ class ContentReceiver:
 
     def __init__(self, window: int) -> None:
         self.sink: ContentSink | None = None
-        self._window = window
+        self.window = window
         self._expected = RangeSet()
         self._received = RangeSet(cap=RANGES)
         self.came = 0
@@ -165,15 +183,29 @@ class ContentReceiver:
     @property
     def limit(self) -> int:
         """Bytes of content that the peer may send in all."""
-        return self.came + self._window if self.granted is None else self.granted
+        return self.came + self.window if self.granted is None else self.granted
 
     def expect(self, start: int, end: int) -> None:
-        """Open this part of content space."""
+        """Open this part of content space, for bytes that have not come."""
         self._expected.add(start, end)
+        self.forget(start, end)
 
     def forget(self, start: int, end: int) -> None:
         """Take this range once more."""
-        self._received.remove(start, end)
+        self._change(self._received.remove, start, end)
+
+    def waive(self, start: int, end: int) -> None:
+        """Nothing of this range is to come: as if it had, so what comes is dropped unread."""
+        self._expected.add(start, end)
+        self._change(self._received.add, start, end)
+
+    def _change(self, change: Callable[[int, int], None], start: int, end: int) -> None:
+        """A change of our own making; the ranges that it takes are not the peer's."""
+        received, cap = self._received, self._received.cap
+        assert cap is not None
+        before, received.cap = len(received), None
+        change(start, end)
+        received.cap = cap + max(0, len(received) - before)
 
     def receive(self, offset: int, slices: list[memoryview]) -> None:
         """Hand what is new of a contiguous run to the sink; what has come before is dropped unread.

@@ -173,11 +173,21 @@ class Exchange(Generic[C]):
             if call.peer == bytes(peer) and call.initiator and old in (None, call.endpoint):
                 call.move(now, endpoint)
 
-    def hang_up(self) -> None:
-        """End all calls as if they had not been made; sessions that stand are not touched."""
-        for index in self._calls:
-            self._sessions.pop(index, None)
-        self._calls.clear()
+    def hang_up(self, peer: bytes | None = None) -> None:
+        """End all calls, or those to one peer, as if they had not been made.
+
+        Sessions that stand are not touched.
+        """
+        for index, call in list(self._calls.items()):
+            if peer in (None, call.peer):
+                self._sessions.pop(index, None)
+                del self._calls[index]
+
+    def stop_calling(self, peer: bytes) -> None:
+        """End the calls to one peer that have no answer; one that has goes on to its session."""
+        for index, call in list(self._calls.items()):
+            if call.peer == peer and call.initiator is not None:
+                del self._calls[index]
 
     def receive(self, now: float, *bursts: Burst) -> None:
         """Take datagrams from the socket; what does not verify leaves no trace but `dropped`."""

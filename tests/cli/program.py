@@ -7,6 +7,7 @@ Background  the installed command beside the test, its events by line
 """
 
 import contextlib
+import fcntl
 import io
 import json
 import os
@@ -14,6 +15,7 @@ import pty
 import select
 import subprocess
 import sys
+import termios
 import time
 from pathlib import Path
 from types import TracebackType
@@ -102,6 +104,8 @@ class Terminal:
             stdout=theirs,
             stderr=theirs,
             start_new_session=True,
+            # So that Ctrl-C is one; the child does nothing else before it is the command.
+            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # noqa: PLW1509
         )
         os.close(theirs)
 
@@ -135,6 +139,7 @@ class Terminal:
         deadline = time.monotonic() + PATIENCE
         while self.process.poll() is None and time.monotonic() < deadline:
             self._read()
+        assert self.process.poll() is not None, f"it goes on: {self.shown[-500:]!r}"
         while self._read():
             pass
         return self.process.wait(1)
@@ -155,6 +160,7 @@ class Background:
 
     def __init__(self, *arguments: str, home: Path) -> None:
         self.events: list[dict[str, Any]] = []
+        self._read = b""
         self.process = subprocess.Popen(
             [COMMAND, "--home", str(home), *arguments, "--json"],
             stdin=subprocess.DEVNULL,
@@ -176,20 +182,34 @@ class Background:
         self.process.communicate()
 
     def until(self, name: str) -> dict[str, Any]:
-        """Read events until the one of this name."""
-        assert self.process.stdout is not None
-        for line in self.process.stdout:
+        """Read events until the one of this name; not for ever."""
+        deadline = time.monotonic() + PATIENCE
+        while (line := self._line(deadline)) is not None:
             event: dict[str, Any] = json.loads(line)
             self.events.append(event)
             if event["event"] == name:
                 return event
-        raise AssertionError(f"{name} never came: {self.events}")
+        raise AssertionError(f"{name} never came: {self.events[-5:]}")
 
     def ended(self, within: float = PATIENCE) -> tuple[int, str]:
         """Wait for the end; exit code and standard error."""
         stdout, stderr = self.process.communicate(timeout=within)
-        self.events += map(json.loads, stdout.splitlines())
+        self.events += map(json.loads, (self._read + stdout).splitlines())
+        self._read = b""
         return self.process.returncode, stderr.decode()
+
+    def _line(self, deadline: float) -> bytes | None:
+        """The next one; None if there will be none, or none in time."""
+        assert self.process.stdout is not None
+        file = self.process.stdout.fileno()
+        while b"\n" not in self._read:
+            ready, _, _ = select.select([file], [], [], max(0.0, deadline - time.monotonic()))
+            data = os.read(file, 65_536) if ready else b""
+            if not data:
+                return None
+            self._read += data
+        line, _, self._read = self._read.partition(b"\n")
+        return line
 
 
 def receiving(home: Path, into: Path, *options: str) -> Background:

@@ -185,3 +185,74 @@ def test_kc08_a_damaged_contacts_file_allows_nobody(home: Path, keys: dict[str, 
         done = call(*command, home=home)
         assert done.returncode == 6
         assert is_one_line_and_a_hint(done.stderr)
+
+
+def test_add_and_set_take_a_quota_and_what_happens_to_names_that_are_taken(
+    home: Path, keys: dict[str, str]
+) -> None:
+    meet(home, "bob", keys["bob"], "--daily-quota", "2GiB", "--on-conflict", "skip")
+    (bob,) = listed(home)
+    assert bob["daily_quota"] == 2 << 30 and bob["on_conflict"] == "skip"
+    shown = call("contacts", "show", "bob", home=home).stdout
+    assert "daily quota  2.1 GB" in shown and "on conflict  skip" in shown
+    done = call("contacts", "set", "bob", "--no-daily-quota", "--no-on-conflict", home=home)
+    assert done.returncode == 0
+    (bob,) = listed(home)
+    assert bob["daily_quota"] is None and bob["on_conflict"] is None
+    clash = call("contacts", "set", "bob", "--daily-quota", "1k", "--no-daily-quota", home=home)
+    assert clash.returncode == 2
+    for wrong in ("many", "-1", "1e9"):
+        assert call("contacts", "set", "bob", "--daily-quota", wrong, home=home).returncode == 2
+
+
+def grouped(home: Path) -> dict[str, list[str]]:
+    lines = call("contacts", "group", "--json", home=home).stdout.splitlines()
+    return {told["group"]: told["members"] for told in map(json.loads, lines)}
+
+
+def test_a_group_is_made_shown_changed_and_removed(home: Path, keys: dict[str, str]) -> None:
+    meet(home, "bob", keys["bob"])
+    meet(home, "carol", keys["carol"])
+    assert call("contacts", "group", home=home).returncode == 0
+    made = call("contacts", "group", "family", "Carol", "bob", "BOB", home=home)
+    assert made.returncode == 0 and made.stderr == "family: carol, bob\n"
+    assert call("contacts", "group", home=home).stdout == "family  carol, bob\n"
+    assert call("contacts", "group", "FAMILY", "bob", home=home).returncode == 0
+    assert grouped(home) == {"family": ["bob"]}
+    shown = json.loads(call("contacts", "show", "bob", "--json", home=home).stdout)
+    assert shown["groups"] == ["family"]
+    assert call("contacts", "group", "Family", "--remove", home=home).returncode == 0
+    assert grouped(home) == {}
+
+
+def test_groups_follow_their_members(home: Path, keys: dict[str, str]) -> None:
+    meet(home, "bob", keys["bob"])
+    meet(home, "carol", keys["carol"])
+    assert call("contacts", "group", "family", "bob", "carol", home=home).returncode == 0
+    assert call("contacts", "rename", "bob", "robert", home=home).returncode == 0
+    assert call("contacts", "remove", "carol", home=home).returncode == 0
+    assert grouped(home) == {"family": ["robert"]}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["family", "bbo"], 6, "did you mean bob?"),
+        (["bob", "bob"], 6, "too much like bob"),
+        (["a/b", "bob"], 2, "not a name"),
+        (["@x", "bob"], 2, "not a name"),
+        (["famili"], 6, "no group named famili"),
+        (["famili", "--remove"], 6, "no group named famili"),
+        (["friends", "bob", "--remove"], 2, "nothing else"),
+        (["--remove"], 2, "nothing else"),
+    ],
+)
+def test_kc05_a_group_that_cannot_be_meant_is_refused(
+    home: Path, keys: dict[str, str], arguments: list[str], code: int, words: str
+) -> None:
+    meet(home, "bob", keys["bob"])
+    assert call("contacts", "group", "friends", "bob", home=home).returncode == 0
+    done = call("contacts", "group", *arguments, home=home)
+    assert done.returncode == code, done.stderr
+    assert is_one_line_and_a_hint(done.stderr) and words in done.stderr
+    assert grouped(home) == {"friends": ["bob"]}

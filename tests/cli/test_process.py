@@ -78,7 +78,7 @@ def test_the_peer_is_called_by_name() -> None:
     assert to_sender(NotReachedError("nobody answered"), "bob").message == "no answer from bob"
     gone = to_sender(InterruptedTransferError("the peer has gone silent"), "bob")
     assert (gone.message, gone.hint) == (
-        "bob has gone silent", "the same command starts the transfer again",
+        "bob has gone silent", "the same command goes on where it stopped",
     )  # fmt: skip
 
 
@@ -87,8 +87,7 @@ def test_cl17_the_bar_shows_rate_and_goes_away(tmp_path: Path) -> None:
     meet(tmp_path / "a", "bob", bob)
     meet(tmp_path / "b", "alice", alice)
     big = tmp_path / "big.bin"
-    with big.open("wb") as file:
-        file.truncate(200_000_000)
+    big.write_bytes(b"x" * 200_000_000)
     with receiving(tmp_path / "b", tmp_path / "in", "--yes", "--once") as receiver:
         endpoint = receiver.until("listening")["endpoint"]
         options = ["send", str(big), "--to", "bob", "--at", endpoint]

@@ -21,16 +21,23 @@ lan = false
 port_mapping = false
 relay = false
 limit = "2M"
+wait = "10m"
 
 [send]
 timeout = 60
 congestion = "cubic"
 background = true
+symlinks = true
 
 [receive]
 into = "~/inbox"
 listen = "[::]:4400"
 on_conflict = "skip"
+reserve = "10GB"
+symlinks = true
+exec = "/usr/local/bin/arrived --quiet"
+log = "~/log"
+notify = false
 """
 
 
@@ -42,12 +49,19 @@ def test_everything_that_can_be_set_is_read() -> None:
         port_mapping=False,
         relay=False,
         limit=2_000_000,
+        wait=600.0,
         send_timeout=60.0,
         send_congestion="cubic",
         send_background=True,
+        send_symlinks=True,
         receive_into="~/inbox",
         receive_listen="[::]:4400",
         receive_on_conflict="skip",
+        receive_reserve=10_000_000_000,
+        receive_symlinks=True,
+        receive_exec="/usr/local/bin/arrived --quiet",
+        receive_log="~/log",
+        receive_notify=False,
         given=found.given,
     )
     assert found.given.keys() == SETTINGS.keys()
@@ -87,6 +101,12 @@ def test_everything_is_optional_and_the_table_agrees_with_the_defaults() -> None
         ("send.timeout = 0", "send.timeout is a number of seconds", ""),
         ('send.congestion = "reno"', '"bbr" or "cubic"', ""),
         ('receive.on_conflict = "overwritten"', '"overwrite"', "did you mean overwrite?"),
+        ('wait = "soon"', "line 1: wait is not usable: 'soon' is no time", '"0"'),
+        ("wait = 60", "wait is a text in quotes", '"1h"'),
+        ('receive.reserve = "much"', "line 1: receive.reserve is not usable", ""),
+        ('receive.exec = " "', "receive.exec is", ""),
+        ('receive.exec = "a\\u001b"', "not a command", ""),
+        ('receive.log = "log"', "not a whole path", ""),
         ('receive.into = "inbox"', "not a whole path", "~/inbox"),
         ('receive.into = "/in\\u001bbox"', "not a whole path", ""),
         ('receive.listen = "a b"', "receive.listen is not usable", "[2001:db8::7]:4400"),
@@ -124,6 +144,7 @@ def test_what_is_typed_becomes_what_stands_in_the_file() -> None:
     assert settings.typed("send.timeout", "60") == 60
     assert settings.typed("send.timeout", "0.5") == 0.5
     assert settings.typed("limit", "2M") == "2M"
+    assert settings.typed("wait", "10") == "10"
     for odd in ("inf", "nan", "soon"):
         with pytest.raises(SettingsError):
             settings.settings_from({"send.timeout": settings.typed("send.timeout", odd)})

@@ -25,7 +25,7 @@ from tests.cli.program import (
 )
 
 CANARY = "canary-7f3a"
-BIG = 1 << 30
+BIG = 200_000_000
 
 
 class People(NamedTuple):
@@ -66,12 +66,12 @@ def send(home: Path, endpoint: str, *paths: Path | str, timeout: str = "10") -> 
     )
 
 
-def big_file(tmp_path: Path) -> Path:
-    """Large without taking room where it lies."""
-    path = tmp_path / "big.bin"
-    with path.open("wb") as file:
-        file.truncate(BIG)
-    return path
+def send_slowly(people: People, tmp_path: Path, endpoint: str) -> Background:
+    """What is not over before something can happen to it."""
+    file = tmp_path / f"{os.urandom(4).hex()}.bin"
+    file.write_bytes(b"x" * BIG)
+    where = ("--to", "bob", "--at", endpoint, "--limit", "20M")
+    return Background("send", str(file), *where, home=people.alice)
 
 
 def test_the_contract_from_keys_to_receipt(people: People, tree: Path) -> None:
@@ -203,13 +203,18 @@ def test_from_another_contact_is_refused(people: People, tree: Path) -> None:
 def test_without_once_the_receiver_goes_on_until_interrupted(people: People, tree: Path) -> None:
     with receiving(people.bob, people.into, "--yes") as bob:
         endpoint = bob.until("listening")["endpoint"]
-        for _ in range(2):
+        for content in ("once", "once", "and again"):
+            (tree / "run.sh").write_text(content)
+            os.utime(tree / "run.sh", ns=(0, 0))
             with send(people.alice, endpoint, tree) as alice:
                 assert alice.ended()[0] == 0
             bob.until("done")
         bob.process.send_signal(signal.SIGINT)
         assert bob.ended(2.5)[0] == 5
     assert sorted(path.name for path in people.into.iterdir()) == ["holiday", "holiday (1)"]
+    done = [event for event in bob.events if event["event"] == "done"]
+    assert [event["present"] for event in done] == [0, 5, 0], "what is there does not come again"
+    assert done[2]["renamed"][0] == {"name": "holiday", "to": "holiday (1)"}
 
 
 def test_what_is_missing_is_named_and_the_rest_is_sent(people: People, tree: Path) -> None:
@@ -310,7 +315,7 @@ def underway(people: People, tmp_path: Path) -> Iterator[tuple[Background, Backg
     into = tmp_path / f"in-{os.urandom(4).hex()}"
     with receiving(people.bob, into, "--yes", "--once") as bob:
         endpoint = bob.until("listening")["endpoint"]
-        with send(people.alice, endpoint, big_file(tmp_path)) as alice:
+        with send_slowly(people, tmp_path, endpoint) as alice:
             bob.until("progress")
             yield alice, bob
     assert [path.name for path in into.iterdir() if not path.name.startswith(".")] == []
@@ -351,17 +356,17 @@ def test_cl13_a_signal_stops_both_sides_in_order(
 ) -> None:
     with underway(people, tmp_path) as sides:
         sides[side].process.send_signal(number)
-        assert "same command" in assert_interrupted(sides[side], 2.5)
+        assert "to go on where it stopped: " in assert_interrupted(sides[side], 2.5)
         assert_interrupted(sides[1 - side], 5.0)
 
 
 def test_cl13_a_reader_who_goes_away_stops_the_transfer(people: People, tmp_path: Path) -> None:
     with receiving(people.bob, people.into, "--yes", "--once") as bob:
         endpoint = bob.until("listening")["endpoint"]
-        with send(people.alice, endpoint, big_file(tmp_path)) as alice:
+        with send_slowly(people, tmp_path, endpoint) as alice:
             alice.until("progress")
             assert alice.process.stdout is not None
             alice.process.stdout.close()
             assert alice.process.wait(5.0) == 5
         assert bob.ended()[0] == 5
-    assert os.listdir(people.into) == []
+    assert all(name.startswith(".securecp-") for name in os.listdir(people.into))

@@ -1,13 +1,13 @@
 """What a person hears of servers and paths: what they need, once, and in time."""
 
-from securecp.cli.whereabouts import Words
+from securecp.cli.whereabouts import Servers, Words
 from securecp.events import Back, PathChanged, ServerState, Silent
 
 PEER = b"p" * 32
 SERVER = "ws://reach.example:4480"
 
 
-def notes(words: Words, *events: PathChanged | Silent | Back | ServerState) -> list[str]:
+def notes(words: Words, *events: PathChanged | Silent | Back) -> list[str]:
     told = (words.of(event, "bob")[0] for event in events)
     return [note for note in told if note]
 
@@ -35,14 +35,10 @@ def test_f33_while_nobody_answers_only_that_is_told_and_then_how_it_goes_on() ->
 
 
 def test_f06_servers_are_of_interest_while_nobody_is_connected() -> None:
-    words = Words()
+    servers = Servers()
     down, up = ServerState(SERVER, False, "the server hung up"), ServerState(SERVER, True)
-    assert notes(words, up) == []
-    assert notes(words, down, up) == [
-        f"server {SERVER}: the server hung up",
-        f"server {SERVER} is there again",
-    ]
-    words.connected("direct")
-    assert notes(words, down, up) == []
-    words.over()
-    assert notes(words, down) == [f"server {SERVER}: the server hung up"]
+    assert servers.of(up, connected=False)[0] == ""
+    assert servers.of(down, connected=False)[0] == f"server {SERVER}: the server hung up"
+    assert servers.of(up, connected=False)[0] == f"server {SERVER} is there again"
+    assert servers.of(down, connected=True) == ("", f"server {SERVER}: the server hung up")
+    assert servers.of(up, connected=True)[0] == ""

@@ -112,3 +112,22 @@ def test_a_destination_that_is_a_file_is_named_as_such(tmp_path: Path) -> None:
     for folder in (taken, taken / "below"):
         with pytest.raises(StorageError, match=r"cannot write to .*: it is not a folder"):
             destination.prepare(folder)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("0", 0.0), ("90", 90.0), ("90s", 90.0), ("1.5 m", 90.0), ("10m", 600.0), ("10min", 600.0),
+        ("1h", 3600.0), ("2D", 172_800.0),
+    ],
+)  # fmt: skip
+def test_durations_are_read_as_people_write_them(text: str, seconds: float) -> None:
+    assert units.parse_duration(text) == seconds
+
+
+@pytest.mark.parametrize(
+    "text", ["", "soon", "-1", "1w", "1e3", "9999999999", "400d", "٣", "1h30m"]
+)
+def test_what_is_no_duration_says_so(text: str) -> None:
+    with pytest.raises(ValueError, match="is no time; write for example 90s, 10m or 1h"):
+        units.parse_duration(text)

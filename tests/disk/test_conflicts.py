@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from securecp.disk import Store, at, settle
+from securecp.disk.journal import Journals
 from securecp.disk.names import numbered
 from securecp.transfer.manifest import Entry, Manifest
 from tests.disk.support import (
@@ -287,3 +288,21 @@ def test_mf22_two_transfers_to_one_name(tmp_path: Path) -> None:
         assert two.publish().renamed == ((0, b"t (1)"),)
     assert (tmp_path / "t" / "a.txt").read_bytes() == content(manifest, 1)[:10]
     assert (tmp_path / "t (1)" / "a.txt").read_bytes() == content(manifest, 2)[:10]
+
+
+def test_mf22_the_same_offer_of_two_people_at_once(tmp_path: Path) -> None:
+    """Each peer has a journal and parts of its own; the second finds the first one's files."""
+    into = tmp_path / "into"
+    into.mkdir()
+    manifest = Manifest(TREE)
+    data = content(manifest)
+    journals = Journals(tmp_path / "state", bytes(32))
+    one = Store(into, reserve=0, journals=journals, peer=b"1" * 32)
+    two = Store(into, reserve=0, journals=journals, peer=b"2" * 32)
+    for store in (one, two):
+        store.prepare(manifest)
+        deliver(store, manifest, data)
+    assert one.publish().published == 2
+    assert two.publish().renamed == ((0, b"t (1)"),)
+    assert tree(into)["t/a.txt"] == tree(into)["t (1)/a.txt"]
+    journals.close()

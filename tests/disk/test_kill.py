@@ -1,11 +1,14 @@
 """kill -9 at any moment of storing and publishing leaves nothing half under a final name."""
 
+import json
 import os
 import random
 import signal
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 from securecp.disk.names import is_part
 from securecp.transfer.manifest import Entry, Manifest
@@ -120,6 +123,18 @@ def test_fs14_killed_from_outside_and_received_again(tmp_path: Path) -> None:
     want = expected(manifest, content(manifest))
     files = {path: data for path, data in tree(into).items() if b".securecp" not in path.encode()}
     assert set(want.values()) <= set(files.values())
+
+
+@pytest.mark.parametrize("policy", ["rename", "skip", "overwrite"])
+def test_f01_f04_killed_before_any_call_twice_and_resumed(tmp_path: Path, policy: str) -> None:
+    """Every file once, nothing that was saved comes again, nothing is left over."""
+    first = {"rename": 1, "skip": 2, "overwrite": 3}[policy]
+    command = [sys.executable, "-m", "tests.disk.killing", str(tmp_path), policy, str(first), "3"]
+    run = subprocess.run(
+        command, cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True, check=False, timeout=100
+    )
+    assert not run.returncode, run.stderr
+    assert json.loads(run.stdout)["killed"] > 20
 
 
 def check_or_numbered(into: Path) -> None:

@@ -8,14 +8,22 @@ import pytest
 from securecp.disk import (
     Store,
     TreeSource,
+    base,
     calls,
     descent,
     digests,
+    finals,
     layout,
+    leftovers,
+    opening,
     parts,
     plain,
+    publishing,
+    recovery,
+    saving,
     scan,
     settle,
+    state,
     store,
     sweep,
     tree,
@@ -25,7 +33,22 @@ from securecp.transfer.manifest import Manifest
 from tests.disk.support import content, expected, file, folder, receive, slices
 from tests.disk.support import tree as found
 
-USERS = (calls, descent, digests, layout, parts, settle, store, sweep, tree, source_module)
+USERS = (
+    *(
+        base,
+        calls,
+        descent,
+        digests,
+        finals,
+        layout,
+        leftovers,
+        opening,
+        parts,
+        publishing,
+        recovery,
+    ),
+    *(saving, settle, state, store, sweep, tree, source_module),
+)
 
 
 @pytest.fixture(autouse=True)
@@ -44,11 +67,11 @@ ENTRIES = [
 
 
 def test_a_transfer(tmp_path: Path) -> None:
-    (tmp_path / "e").touch()
+    (tmp_path / "e").write_bytes(b"mine")
     report = receive(tmp_path, ENTRIES)
     manifest = Manifest(ENTRIES)
     want = expected(manifest, content(manifest))
-    assert found(tmp_path) == dict(sorted({**want, "e (1)": b""}.items()))
+    assert found(tmp_path) == dict(sorted({**want, "e": b"mine", "e (1)": b""}.items()))
     assert report.renamed == ((4, b"e (1)"),)
     assert not plain._paths
 

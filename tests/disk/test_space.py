@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from securecp.disk import Store, at, flush, space
+from securecp.disk import Store, at, digests, flush, space, spans
 from securecp.disk import store as store_module
-from securecp.errors import StorageError
+from securecp.errors import FullError, StorageError
 from securecp.transfer.manifest import Manifest
 from tests.disk.support import content, deliver, file, folder, parts, slices, tree
 
@@ -91,8 +91,7 @@ def test_mf21_others_may_fill_the_disk_while_we_receive(
         (errno.EDQUOT, "the disk quota is used up"),
         (errno.EROFS, "read-only"),
         (errno.EACCES, "no permission"),
-        (errno.EFBIG, "files that large"),
-        (errno.EIO, "reports an error"),
+        (errno.EMFILE, "too many files are open"),
         (errno.EXDEV, os.strerror(errno.EXDEV)),
     ],
 )
@@ -112,6 +111,94 @@ def test_f12_every_error_of_the_disk_is_one_line(
     assert "name.txt" in caught.value.message
     assert "\n" not in caught.value.message
     assert not tree(tmp_path)
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT])
+def test_f12_a_full_disk_is_told_with_the_bytes_that_are_needed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(code, os.strerror(code))
+
+    manifest = Manifest([file(b"a", 10), file(b"b", 90)])
+    with Store(tmp_path, reserve=0) as store:
+        store.prepare(manifest)
+        store.store(0, slices(bytes(10), 10))
+        monkeypatch.setattr(store_module, "write_span", refuse)
+        with pytest.raises(FullError) as caught:
+            store.store(10, slices(bytes(10), 10))
+    assert caught.value.needed == 90
+
+
+@pytest.mark.parametrize("code", [errno.EIO, errno.EFBIG])
+def test_f13_an_error_of_one_file_breaks_that_file_and_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    whole = spans.write_span
+
+    def refuse(descriptor: int, position: int, some: list[memoryview], length: int) -> None:
+        if bytes(some[0][:1]) == b"b":
+            raise OSError(code, os.strerror(code))
+        whole(descriptor, position, some, length)
+
+    monkeypatch.setattr(store_module, "write_span", refuse)
+    manifest = Manifest([file(b"a", 10), file(b"b", 10), file(b"c", 10)])
+    with Store(tmp_path, reserve=0) as store:
+        store.prepare(manifest)
+        store.store(0, slices(b"a" * 10 + b"b" * 10 + b"c" * 10, 10))
+        [(entry, reason)] = store.broken()
+        assert entry == 1
+        assert reason in (
+            "the disk reports an error",
+            "the file system does not take files that large",
+        )
+        store.store(10, slices(b"b" * 10, 10))  # what is still under way is dropped
+        assert not store.broken()
+        for number in (0, 1, 2):
+            store.ready(number)
+        store.failed(1)
+        assert store.publish().published == 2
+    assert tree(tmp_path) == {"a": b"a" * 10, "c": b"c" * 10}
+
+
+def test_f13_an_error_of_reading_back_breaks_that_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manifest = Manifest([file(b"a", 10)])
+    with Store(tmp_path, reserve=0) as store:
+        store.prepare(manifest)
+        store.store(0, slices(bytes(10), 10))
+
+        def refuse(*_: object) -> int:
+            raise OSError(errno.EIO, "bad disk")
+
+        monkeypatch.setattr(digests, "read_span", refuse)
+        assert store.digest(manifest.chunk(0)) == b""
+        assert store.broken() == [(0, "the disk reports an error")]
+
+
+def test_f13_an_error_of_closing_breaks_the_file_that_was_closed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    close = at.close_written
+    failing = False
+
+    def failing_once(descriptor: int) -> None:
+        nonlocal failing
+        close(descriptor)
+        if failing:
+            failing = False
+            raise OSError(errno.EIO, "bad disk")
+
+    monkeypatch.setattr(at, "close_written", failing_once)
+    manifest = Manifest([file(b"%d" % number, 10) for number in range(40)])
+    with Store(tmp_path, reserve=0) as store:
+        store.prepare(manifest)
+        store.store(0, slices(bytes(10), 10))
+        failing = True
+        for number in range(1, 40):  # more files than are kept open
+            store.store(10 * number, slices(bytes(10), 10))
+        assert store.broken() == [(0, "the disk reports an error")]
 
 
 @pytest.mark.parametrize("count", [3, 40])
@@ -252,6 +339,58 @@ def test_f12_mf04_on_a_disk_that_is_really_too_small(tmp_path: Path) -> None:
     assert found["after"] == ["mine", "others"]
     assert found["again"] == 2
     assert "read-only" in found["read_only"]
+
+
+RESUMED_ON_A_SMALL_DISK = """
+import json, subprocess, sys
+from pathlib import Path
+from securecp.disk.journal import Journals
+from securecp.errors import FullError
+from tests.disk.session import KEY, Session
+from tests.disk.support import *
+place = Path(sys.argv[1])
+subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "none", place], check=True)
+(place / "into").mkdir()
+journals = Journals(place / "state", KEY)
+big = Manifest([folder(b"t"), file(b"a", 5 << 20, 1), file(b"b", 1 << 20)])
+data = content(big)
+found = {}
+session = Session(place / "into", big, data, journals)
+session.prepare()
+(place / "others").write_bytes(bytes(4 << 20))
+try:
+    session.run()
+except FullError as error:
+    found["needed"] = error.needed
+found["came"] = session.came
+session.store.suspend()
+again = Session(place / "into", big, data, journals)
+try:
+    again.prepare()
+except FullError as error:
+    found["still"] = error.needed
+found["unfinished"] = len(journals.unfinished())
+(place / "others").unlink()
+last = Session(place / "into", big, data, journals)
+last.prepare()
+last.run()
+found["published"] = last.finish().published
+found["rest"] = last.came
+found["right"] = tree(place / "into") == expected(big, data)
+print(json.dumps(found))
+"""
+
+
+def test_f12_a_full_disk_is_gone_on_with_when_there_is_room(tmp_path: Path) -> None:
+    found = json.loads(in_namespace(RESUMED_ON_A_SMALL_DISK, tmp_path))
+    size = 6 << 20
+    assert found["came"] >= 3 << 20
+    assert 0 < found["needed"] <= size - found["came"]
+    assert found["rest"] == size - found["came"]
+    assert found["still"] >= found["rest"]
+    assert found["unfinished"] == 1
+    assert found["published"] == 2
+    assert found["right"]
 
 
 BOUND = """

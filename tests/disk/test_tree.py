@@ -2,12 +2,16 @@
 
 import os
 import socket
+import time
 from pathlib import Path
 
 import pytest
 
-from securecp.disk import scan
+from securecp.disk import TreeSource, scan
+from securecp.errors import SourceError
+from securecp.transfer.entries import FILE, LINK
 from securecp.transfer.manifest import DIRECTORY
+from tests.disk.legal import legal_names
 from tests.disk.support import descriptors, ordinary_user
 
 
@@ -90,6 +94,12 @@ def test_fs07_what_is_no_file_is_left_out_by_name(tmp_path: Path) -> None:
     assert why("/dev/zero") == {"zero": "it is a device"}
 
 
+def test_fs07_pseudo_files_without_a_size_are_left_out_by_name() -> None:
+    """They would arrive empty, and nobody would know."""
+    assert not offered("/proc/cpuinfo")
+    assert "empty" in why("/proc/cpuinfo")["cpuinfo"]
+
+
 def test_fs08_links_are_not_followed_but_listed(tmp_path: Path) -> None:
     secret = tmp_path / "secret"
     secret.mkdir()
@@ -168,3 +178,253 @@ def test_fs11_too_deep_a_tree_is_cut_with_a_report(tmp_path: Path) -> None:
     assert len(found.manifest.entries) == 65
     [(_, reason)] = found.problems
     assert "64" in reason
+
+
+def test_fs11_fifty_levels_are_offered_and_read(tmp_path: Path) -> None:
+    deep = tmp_path.joinpath("t", *map(str, range(49)))
+    deep.mkdir(parents=True)
+    (deep / "file").write_bytes(b"deep")
+    found = scan([tmp_path / "t"])
+    assert not found.problems
+    assert len(found.manifest.entries) == 51
+    source = TreeSource(found)
+    slot = bytearray(4)
+    source.fill(0, [memoryview(slot)])
+    assert slot == b"deep"
+    source.close()
+
+
+def test_fs11_a_path_that_is_too_long_is_left_out(tmp_path: Path) -> None:
+    here = os.open(tmp_path, os.O_RDONLY)
+    for number in range(20):
+        name = f"{number:02}" + "n" * 250
+        os.mkdir(name, dir_fd=here)
+        below = os.open(name, os.O_RDONLY, dir_fd=here)
+        os.close(here)
+        here = below
+    os.close(here)
+    found = scan([next(tmp_path.iterdir())])
+    assert len(found.manifest.entries) == 16
+    [(_, why)] = found.problems
+    assert "too long" in why
+
+
+def test_more_entries_than_an_offer_holds_are_refused_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("securecp.disk.tree.ENTRY_LIMIT", 10)
+    for number in range(9):
+        (tmp_path / f"{number}").touch()
+    assert scan([tmp_path]).manifest.files == 9
+    (tmp_path / "one more").touch()
+    before = descriptors()
+    with pytest.raises(SourceError, match="more than 10 files") as refused:
+        scan([tmp_path])
+    assert "--exclude" in refused.value.hint
+    assert descriptors() == before
+    assert scan([tmp_path], exclude=["one more"]).manifest.files == 9
+
+
+def links(place: Path) -> tuple[dict[bytes, bytes], dict[str, str]]:
+    """Links that are offered with their targets, and why others are not."""
+    found = scan([place], symlinks=True)
+    entries = found.manifest.entries
+    offered = {
+        b"/".join(found.manifest.path(index)[1:]): entry.target
+        for index, entry in enumerate(entries)
+        if entry.kind == LINK
+    }
+    return offered, {Path(os.fsdecode(path)).name: why for path, why in found.problems}
+
+
+def test_fs08_links_that_stay_inside_are_offered_if_wanted(tmp_path: Path) -> None:
+    place = tmp_path / "t"
+    (place / "a" / "b").mkdir(parents=True)
+    inside = {
+        "l": "a",
+        "dot": "./a/b",
+        "gone": "nothing",
+        "a/up": "../l",
+        "a/b/top": "../../a",
+        "a/loop": "loop",
+        "a/odd": os.fsdecode(b"\xff\xfe"),
+    }
+    for name, target in inside.items():
+        (place / name).symlink_to(target)
+    offered, why = links(place)
+    assert offered == {os.fsencode(name): os.fsencode(to) for name, to in inside.items()}
+    assert not why
+    total = scan([place], symlinks=True).total
+    assert (total.files, total.folders, total.links) == (0, 3, 7)
+    assert len(scan([place]).problems) == 7
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "/etc/passwd",
+        "/",
+        "..",
+        "../t",
+        "../secret",
+        "a/../../secret",
+        "a/..",
+        "../../../../etc/passwd",
+        "a//b",
+        "a/",
+        "a\nb",
+        ".securecp-0123456789abcdef.part",
+        "~",
+        "a\\b",
+    ],
+)
+def test_fs08_links_that_lead_out_are_left_out_by_name(tmp_path: Path, target: str) -> None:
+    place = tmp_path / "t"
+    (place / "a").mkdir(parents=True)
+    (place / "link").symlink_to(target)
+    (tmp_path / "secret").touch()
+    offered, why = links(place)
+    assert not offered
+    assert set(why) == {"link"}
+    assert "link" in why["link"] or "target" in why["link"]
+
+
+@pytest.mark.parametrize("target", ["../..", "../../secret", "../../t/x"])
+def test_fs08_links_from_below_may_not_leave_their_tree(tmp_path: Path, target: str) -> None:
+    place = tmp_path / "t"
+    (place / "a").mkdir(parents=True)
+    (place / "a" / "link").symlink_to(target)
+    offered, why = links(place)
+    assert not offered and set(why) == {"link"}
+
+
+def test_fs08_a_link_that_is_named_is_offered_with_what_it_leads_to(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"x")
+    (tmp_path / "link").symlink_to("./file")
+    (tmp_path / "self").symlink_to("self")
+    both = scan([tmp_path / "link", tmp_path / "file"], symlinks=True)
+    assert [path for path, _, _ in both.listing()] == [b"file", b"link"]
+    alone = scan([tmp_path / "link", tmp_path / "self"], symlinks=True)
+    assert list(alone.listing()) == []
+    assert ["not offered" in why for _, why in alone.problems] == [True, True]
+
+
+def test_fs12_unsafe_names_get_safe_ones_if_wanted(tmp_path: Path) -> None:
+    place = tmp_path / "t"
+    (place / "bad\ndir").mkdir(parents=True)
+    (place / "bad\ndir" / "x").write_bytes(b"in it")
+    (place / "a\\b").write_bytes(b"back")
+    (place / "a_b").write_bytes(b"under")
+    (place / "a\x80b").write_bytes(b"c1 ")
+    (place / "~").write_bytes(b"home")
+    (place / os.fsdecode(b"\xff\x01")).write_bytes(b"bytes")
+    found = scan([place], rename_unsafe=True)
+    assert not found.problems
+    listing = [path for path, _, _ in found.listing()]
+    assert listing == sorted(set(listing), key=listing.index)
+    assert {path.partition(b"/")[2] for path in listing} == {
+        b"",
+        "bad\u240adir".encode(),
+        "bad\u240adir/x".encode(),
+        b"a_b",
+        b"a_b (1)",
+        b"a_b (2)",
+        b"_~",
+        b"\xff\xe2\x90\x81",
+    }
+    root = os.fsencode(place)
+    assert (root + b"/a\\b", root + b"/a_b (1)") in found.renamed
+    assert (root + b"/~", root + b"/_~") in found.renamed
+    assert len(found.renamed) == found.total.renamed == 5
+    source = TreeSource(found)
+    slot = bytearray(found.manifest.size)
+    source.fill(0, [memoryview(slot)])
+    assert not source.changed
+    assert bytes(slot).endswith(b"in it") and b"bytes" in slot and b"home" in slot
+    files = (index for index, entry in enumerate(found.manifest.entries) if entry.kind == FILE)
+    assert all(map(source.unchanged, files))
+    source.close()
+
+
+def test_fs12_a_renamed_file_that_is_left_out_does_not_pass_on_its_name(tmp_path: Path) -> None:
+    """Its path would be too long with a safe name; the next file has its place in the offer."""
+    here = os.open(tmp_path, os.O_RDONLY)
+    for _ in range(17):
+        os.mkdir("n" * 200, dir_fd=here)
+        below = os.open("n" * 200, os.O_RDONLY, dir_fd=here)
+        os.close(here)
+        here = below
+    for number, name in enumerate(["p" * 255, "p" * 255, "\n" * 250, "z"]):
+        if number < 2:
+            os.mkdir(name, dir_fd=here)
+            below = os.open(name, os.O_RDONLY, dir_fd=here)
+            os.close(here)
+            here = below
+        else:
+            file = os.open(name, os.O_CREAT | os.O_WRONLY, dir_fd=here)
+            os.write(file, b"right" if name == "z" else b"wrong")
+            os.close(file)
+    os.close(here)
+    found = scan([tmp_path / ("n" * 200)], rename_unsafe=True)
+    assert ["too long" in why for _, why in found.problems] == [True]
+    assert not found.actual and not found.renamed
+    source = TreeSource(found)
+    slot = bytearray(5)
+    source.fill(0, [memoryview(slot)])
+    assert slot == b"right"
+    source.close()
+
+
+def test_fs12_a_renamed_name_at_the_top_gives_way_to_a_real_one(tmp_path: Path) -> None:
+    (tmp_path / "a\nb").write_bytes(b"1")
+    (tmp_path / "a\u240ab").write_bytes(b"2")
+    found = scan([tmp_path / "a\nb", tmp_path / "a\u240ab"], rename_unsafe=True)
+    assert [path for path, _, _ in found.listing()] == [
+        "a\u240ab (1)".encode(),
+        "a\u240ab".encode(),
+    ]
+
+
+def test_fs12_names_of_every_legal_kind_are_offered_as_they_are(tmp_path: Path) -> None:
+    names = legal_names()
+    for number, name in enumerate(names):
+        (tmp_path / os.fsdecode(name)).write_bytes(b"%d" % number)
+    found = scan([tmp_path])
+    assert not found.problems
+    assert {path.partition(b"/")[2] for path, _, _ in found.listing()} == {b"", *names}
+
+
+def test_what_would_be_sent_in_figures(tmp_path: Path) -> None:
+    (tmp_path / "d" / "e").mkdir(parents=True)
+    (tmp_path / "d" / "f").write_bytes(b"12345")
+    (tmp_path / "d" / "x.o").touch()
+    os.mkfifo(tmp_path / "d" / "pipe")
+    found = scan([tmp_path / "d"], exclude=["*.o"])
+    assert found.total._asdict() == {
+        "files": 1,
+        "folders": 2,
+        "links": 0,
+        "size": 5,
+        "left_out": 1,
+        "excluded": 1,
+        "renamed": 0,
+    }
+    assert list(found.listing()) == [(b"d", 1, 0), (b"d/e", 1, 0), (b"d/f", 0, 5)]
+
+
+COUNT = 100_000 if os.environ.get("SECURECP_THOROUGH") else 10_000
+
+
+def test_many_files_are_found_quickly(tmp_path: Path) -> None:
+    for number in range(COUNT // 1_000):
+        folder = tmp_path / f"{number:03}"
+        folder.mkdir()
+        here = os.open(folder, os.O_RDONLY)
+        for name in range(1_000):
+            os.close(os.open(f"file-{name}", os.O_CREAT | os.O_WRONLY, dir_fd=here))
+        os.close(here)
+    start = time.process_time()
+    found = scan([tmp_path], exclude=["*.o", "/build/"])
+    taken = time.process_time() - start
+    assert found.manifest.files == COUNT
+    assert taken / COUNT < 100e-6  # about 10 µs; the rest is for slow machines

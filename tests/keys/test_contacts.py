@@ -112,11 +112,19 @@ def test_kc06_case_does_not_slip_another_key_under_a_known_name() -> None:
 
 def test_kc06_an_explicit_replacement_drops_the_proof_and_the_trust_in_the_old_key() -> None:
     before = Contact(
-        "alice", ALICE, card=CARD, accept="always", endpoints=("h:1",), into="/in", blocked=True
-    )
+        "alice", ALICE, card=CARD, accept="always", endpoints=("h:1",), into="/in", blocked=True,
+        on_conflict="overwrite",
+    )  # fmt: skip
     book = Contacts().add(before).verify("alice", date(2026, 1, 31), "qr")
     after = book.add(Contact("ALICE", CAROL), replace_key=True).lookup("alice")
     assert after == Contact("alice", CAROL, endpoints=("h:1",), into="/in", blocked=True)
+
+
+def test_kc06_a_replacement_keeps_every_restriction() -> None:
+    before = Contact("alice", ALICE, accept="never", max_size=1, daily_quota=2, on_conflict="skip")
+    after = Contacts().add(before).add(Contact("alice", CAROL), replace_key=True).lookup("alice")
+    assert (after.accept, after.max_size, after.daily_quota) == ("never", 1, 2)
+    assert after.on_conflict == "skip"
 
 
 def test_kc06_a_replacement_leaves_nothing_of_the_old_key() -> None:
@@ -204,6 +212,27 @@ def test_a_group_stands_for_its_members() -> None:
     with pytest.raises(UnknownContactError):
         book.group("us", ("alice", "nobody"))
     assert not book.group("us", ()).groups
+
+
+def test_a_group_is_found_in_any_case_and_named_if_it_is_not_there() -> None:
+    book = BOOK.group("us", ("alice", "bob"))
+    assert [person.name for person in book.resolve_group("Us")] == ["alice", "bob"]
+    assert book.group_name("US") == "us"
+    assert book.group("US", ("bob",)).groups == {"us": ("bob",)}
+    assert not book.group("US", ()).groups
+    with pytest.raises(UnknownContactError, match="no group named them") as caught:
+        book.resolve_group("them")
+    assert caught.value.hint == "securecp contacts group NAME MEMBER…"
+    with pytest.raises(UnknownContactError, match="no group named alice"):
+        book.resolve_group("alice")
+
+
+def test_a_group_that_lost_all_its_members_stands_for_an_error_not_for_nobody() -> None:
+    book = BOOK.group("us", ("alice",)).remove("alice")
+    assert book.groups == {"us": ()}
+    for find in (book.resolve, book.resolve_group):
+        with pytest.raises(ContactsError, match="nobody is in group us"):
+            find("us")
 
 
 def test_verification_says_when_and_how() -> None:
@@ -305,6 +334,14 @@ REFUSED = {
     "size negative": entry(more="max_size = -1"),
     "size of 2^63": entry(more=f"max_size = {1 << 63}"),
     "size of many digits": entry(more=f"max_size = {'9' * 5000}"),
+    "quota as text": entry(more='daily_quota = "1GB"'),
+    "quota as truth": entry(more="daily_quota = false"),
+    "quota as float": entry(more="daily_quota = 1.5"),
+    "quota negative": entry(more="daily_quota = -1"),
+    "quota of 2^63": entry(more=f"daily_quota = {1 << 63}"),
+    "conflict of another kind": entry(more='on_conflict = "ask"'),
+    "conflict as truth": entry(more="on_conflict = true"),
+    "conflict empty": entry(more='on_conflict = ""'),
     "into relative": entry(more='into = "in"'),
     "into with escape": entry(more='into = "/in\\u001b[2J"'),
     "into too long": entry(more=f'into = "/{"x" * 4096}"'),
@@ -414,7 +451,10 @@ VALUES: st.SearchStrategy[Any] = st.recursive(
 
 @given(st.data())
 def test_kc08_any_value_in_any_field_is_accepted_or_refused(data: st.DataObject) -> None:
-    fields = ("key", "card", "accept", "endpoints", "into", "max_size", "blocked", "verified", "x")
+    fields = (
+        "key", "card", "accept", "endpoints", "into", "max_size", "daily_quota", "on_conflict",
+        "blocked", "verified", "x",
+    )  # fmt: skip
     field, value = data.draw(st.sampled_from(fields)), data.draw(VALUES)
     text = repr(value).replace("None", "{}").replace("True", "true").replace("False", "false")
     with suppress(ContactsError):

@@ -72,7 +72,7 @@ def test_a_contact_that_was_added_is_there(book: ContactsFile) -> None:
 def test_every_field_comes_back(book: ContactsFile) -> None:
     everything = Contact(
         "alice", ALICE, card=identity("alice").card, endpoints=("h:1", "[::1]:2"), accept="never",
-        into="~/in box/ü", max_size=0, blocked=True,
+        into="~/in box/ü", max_size=0, daily_quota=5, on_conflict="skip", blocked=True,
     )  # fmt: skip
     book.edit(lambda known: known.add(everything).verify("alice", date(2026, 1, 31), "pair-code"))
     expected = Contacts().add(everything).verify("alice", date(2026, 1, 31), "pair-code")
@@ -426,8 +426,9 @@ def allows_no_more(text: str, whole: Contacts) -> bool:
         original = whole.by_key(bytes(person.key))
         if original is None or part.allowed(bytes(person.key)) > (not original.blocked):
             return False
-        if person.max_size is None and original.max_size is not None:
-            return False
+        for field in ("max_size", "daily_quota", "on_conflict"):
+            if getattr(person, field) is None and getattr(original, field) is not None:
+                return False
         if (
             original.accept == "never" != person.accept
             or person.accept == "always" != original.accept
@@ -441,6 +442,7 @@ def test_kc08_a_file_cut_short_anywhere_never_allows_more(book: ContactsFile) ->
         book.edit(lambda known, name=name: known.add(contact(name)))  # type: ignore[misc]
     book.edit(lambda known: known.verify("bob", date(2026, 1, 31), "qr"))
     book.edit(lambda known: known.update("alice", accept="never", max_size=77_000))
+    book.edit(lambda known: known.update("carol", daily_quota=88_000, on_conflict="skip"))
     book.edit(lambda known: known.block("bob").group("us", ("alice", "carol")))
     book.edit(lambda known: known.update("carol", accept="always", endpoints=("h:1", "h:2")))
     text, whole = book.path.read_text(), book.load()
@@ -514,6 +516,14 @@ class ContactsOnDisk(RuleBasedStateMachine):
         self.both(
             lambda known: known.update(name, endpoints=tuple(endpoints), max_size=len(endpoints))
         )
+
+    @rule(
+        name=names,
+        quota=st.none() | st.integers(0, 9),
+        on_conflict=st.sampled_from([None, "rename", "skip", "overwrite"]),
+    )
+    def bind(self, name: str, quota: int | None, on_conflict: str | None) -> None:
+        self.both(lambda known: known.update(name, daily_quota=quota, on_conflict=on_conflict))
 
     @rule(name=names)
     def verify(self, name: str) -> None:

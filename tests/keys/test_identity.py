@@ -187,3 +187,11 @@ def told_with_locals(error: BaseException) -> str:
     inner = error.__traceback__.tb_next if error.__traceback__ else None
     shown = traceback.TracebackException(type(error), error, inner, capture_locals=True)
     return "".join(shown.format())
+
+
+def test_a_key_for_another_purpose_depends_on_identity_and_label() -> None:
+    journal = ALICE.derive(b"securecp 1 journal")
+    assert len(journal) == 32
+    assert journal == identity("alice").derive(b"securecp 1 journal")
+    assert len({journal, BOB.derive(b"securecp 1 journal"), ALICE.derive(b"securecp 1 other")}) == 3
+    assert journal not in ALICE.secret_text().reveal()

@@ -246,6 +246,8 @@ def _faults() -> Iterator[Fault]:
     yield Fault("cut-2s", "F-33", replace(late, hurt=cut(2.0), gap=4.0), short=True)
     yield Fault("cut-10s", "F-33", replace(late, hurt=cut(10.0), gap=13.0))
     yield Fault("cut-60s", "F-33", replace(late, hurt=cut(60.0), gap=66.0))
+    away = replace(late, hurt=cut(80.0), gap=95.0, tells=("silent", "waiting"), patience=180.0)
+    yield Fault("cut-80s", "F-33", replace(away, sessions=2))
     hurt = replace(hard, hurt=cut(10.0), gap=13.0, tells=wait)
     yield Fault("cut-10s-relayed", "F-33", hurt)
     yield Fault("cut-10s-websocket", "F-33", replace(tcp, hurt=cut(10.0), gap=15.0, tells=wait))

@@ -148,6 +148,8 @@ class Ride:
     env: dict[str, dict[str, str]] = field(default_factory=dict)
     """Of the sender and of the receiver."""
     patience: float = 60.0
+    sessions: int = 1
+    """How many it may take."""
 
 
 def ride(how: Ride, swapped: bool = False) -> Outcome:
@@ -239,9 +241,9 @@ def _wrong(scene: Scene, how: Ride, codes: tuple[int, int], gap: float) -> list[
     if gap > how.gap:
         wrong.append(f"more than {how.gap:g} s")
     wrong += [
-        f"{program.node} has connected more than once"
+        f"{program.node} has connected more often than {how.sessions}"
         for program in (scene.sender, scene.receiver)
-        if sum(one.name == "connected" for one in program.seen) > 1
+        if sum(one.name == "connected" for one in program.seen) > how.sessions
     ]
     wrong += [
         f"never told {name!r}"

@@ -8,7 +8,7 @@ from queue import SimpleQueue
 
 import pytest
 
-from securecp.net import ciphers
+from securecp.net import ciphers, workshop
 from securecp.net.ciphers import aes_is_fast
 from securecp.net.workshop import Workshop
 
@@ -97,12 +97,48 @@ def test_closing_waits_for_the_job_at_hand_and_begins_no_other() -> None:
     begun.wait(PATIENCE)
     closing = threading.Thread(target=bench.workshop.close)
     closing.start()
-    while not bench.workshop._closed:
+    while bench.workshop._shut_at is None:
         threading.Event().wait(0.001)
     go.set()
     closing.join(PATIENCE)
     assert not closing.is_alive()
     assert done == [0]
+
+
+def test_cl13_the_last_jobs_are_done_all_the_same() -> None:
+    bench = Bench()
+    begun, go = threading.Event(), threading.Event()
+    done: list[str] = []
+
+    def slow() -> None:
+        begun.set()
+        go.wait(PATIENCE)
+
+    bench.workshop.start(slow, bench.results.append)
+    begun.wait(PATIENCE)
+    bench.workshop.shut()
+    bench.workshop.start(partial(done.append, "digest"), bench.results.append)
+    bench.workshop.start_last(partial(done.append, "checkpoint"))
+    go.set()
+    bench.workshop.close()
+    assert done == ["checkpoint"]
+
+
+def test_cl13_leaving_does_not_wait_for_a_job_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workshop, "LAST_PATIENCE", 0.05)
+    bench = Bench()
+    begun, never = threading.Event(), threading.Event()
+
+    def endless() -> None:
+        begun.set()
+        never.wait(PATIENCE)
+
+    bench.workshop.start(endless, bench.results.append)
+    begun.wait(PATIENCE)
+    before = time.monotonic()
+    bench.workshop.close()
+    assert time.monotonic() - before < PATIENCE / 2
+    never.set()
 
 
 @pytest.mark.parametrize("fast", [True, False])

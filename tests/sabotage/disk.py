@@ -8,6 +8,13 @@ DOORS = "tests/disk/test_doors.py"
 STORE = "tests/disk/test_store.py"
 ATTRIBUTES = "tests/disk/test_attributes.py"
 SPACE = "tests/disk/test_space.py"
+RESUME = "tests/disk/test_resume.py"
+JOURNAL = "tests/disk/test_journal.py"
+LOG = "tests/disk/test_log.py"
+CHECKPOINT = "tests/disk/test_checkpoint.py"
+SPARSE = "tests/disk/test_sparse.py"
+DELTA = "tests/disk/test_delta.py"
+KILL = "tests/disk/test_kill.py"
 
 EDITS = (
     Edit(
@@ -75,7 +82,7 @@ EDITS = (
     ),
     Edit(
         "cleaning up removes a folder that took the place of ours",
-        "securecp/disk/layout.py",
+        "securecp/disk/leftovers.py",
         "if (found.st_dev, found.st_ino) == place.identity:",
         "if found:",
         (f"{DESTINATION}::test_fs17_abandon_leaves_a_folder_that_took_the_place_of_ours",),
@@ -90,8 +97,8 @@ EDITS = (
     Edit(
         "part names can be foretold",
         "securecp/disk/names.py",
-        "self._key = secrets.token_bytes(32)",
-        "self._key = secrets.token_bytes(32)[:0]",
+        "self._key = key or secrets.token_bytes(32)",
+        "self._key = bytes(32)",
         (f"{DESTINATION}::test_fs14_parts_are_hidden_private_and_unpredictable",),
     ),
     Edit(
@@ -139,8 +146,8 @@ EDITS = (
     Edit(
         "the sweep takes other files",
         "securecp/disk/sweep.py",
-        "        if is_part(name):\n",
-        "        if name:\n",
+        "        if is_part(name) and tag_of(name) not in wanted:\n",
+        "        if tag_of(name) not in wanted:\n",
         (f"{DESTINATION}::test_fs17_the_sweep_takes_nothing_but_parts",),
     ),
     Edit(
@@ -153,8 +160,8 @@ EDITS = (
     Edit(
         "bytes for a verified file are written",
         "securecp/disk/store.py",
-        "            if state == _WAITING:\n",
-        "            if state != _FAILED:\n",
+        "            elif state == _READY:\n",
+        "            elif state > _BROKEN:\n",
         (f"{STORE}::test_mf05_bytes_for_a_verified_file_are_refused",),
     ),
     Edit(
@@ -204,17 +211,202 @@ EDITS = (
     ),
     Edit(
         "the disk is filled to the last byte on the way",
-        "securecp/disk/store.py",
-        "if found is not None and found[0] < (self._reserve or 0):",
+        "securecp/disk/space.py",
+        "if found is not None and found[0] < reserve:",
         "if found is not None and found[0] < 0:",
         (f"{SPACE}::test_mf21_others_may_fill_the_disk_while_we_receive",),
     ),
     Edit(
         "files get their names before they are flushed",
-        "securecp/disk/store.py",
-        "                self._flush(ready)\n",
-        "",
+        "securecp/disk/publishing.py",
+        "            self._flush(parts, before, present)\n",
+        "            pass\n",
         (f"{SPACE}::test_f12_content_is_flushed_before_it_has_a_name",),
+    ),
+    Edit(
+        "whatever stands in a journal is believed",
+        "securecp/disk/log.py",
+        "if proved != rest[length:]:",
+        "if len(rest) < length + _MAC:",
+        (f"{LOG}::test_f18_a_flipped_bit_ends_what_counts",),
+    ),
+    Edit(
+        "a block counts wherever it stands",
+        "securecp/disk/log.py",
+        "return blake3(before + block, key=key).digest()",
+        "return blake3(block, key=key).digest()",
+        (f"{LOG}::test_f18_blocks_cannot_change_places",),
+    ),
+    Edit(
+        "a journal counts under any name",
+        "securecp/disk/log.py",
+        "mac = _mac(key, magic, name)",
+        'mac = _mac(key, magic, b"")',
+        (f"{LOG}::test_mf10_a_log_of_another_key_name_or_version_is_nothing",),
+    ),
+    Edit(
+        "two programs write one journal",
+        "securecp/disk/state.py",
+        "                _lock(descriptor)\n",
+        "",
+        (f"{LOG}::test_one_program_at_a_time",),
+    ),
+    Edit(
+        "a link in place of a journal is followed",
+        "securecp/disk/state.py",
+        "if stat.S_ISREG(found.st_mode) and found.st_uid == os.geteuid():",
+        "if found.st_uid == os.geteuid():",
+        (f"{LOG}::test_what_is_no_file_of_ours_is_put_aside",),
+    ),
+    Edit(
+        "others may look into the state folder",
+        "securecp/disk/at.py",
+        "if found.st_mode & 0o077:",
+        "if found.st_mode < 0:",
+        (f"{LOG}::test_a_folder_that_others_may_enter_is_closed_to_them",),
+    ),
+    Edit(
+        "what a journal says is known whatever has become of the part",
+        "securecp/disk/recovery.py",
+        "        if part.ctime_ns and stamp == (part.size, part.mtime_ns, part.ctime_ns):\n",
+        "        if stamp:\n",
+        (f"{RESUME}::test_f39_a_part_that_was_edited_is_read_again_and_only_the_bad_chunk_comes",),
+    ),
+    Edit(
+        "a file that took the place of a part is gone on with",
+        "securecp/disk/recovery.py",
+        "ours = found.st_ino == inode and stat.S_ISREG(found.st_mode) and is_ours(found)",
+        "ours = stat.S_ISREG(found.st_mode) and is_ours(found)",
+        (f"{RESUME}::test_f39_a_part_that_was_swapped_is_not_used_and_not_touched",),
+    ),
+    Edit(
+        "claims of a part that is gone wait for the next part",
+        "securecp/disk/saving.py",
+        "            *records.forgotten(lost),\n",
+        "",
+        (f"{RESUME}::test_claims_of_a_part_that_is_gone_do_not_come_back_with_the_next_part",),
+    ),
+    Edit(
+        "doubted claims become sure with the next checkpoint",
+        "securecp/disk/saving.py",
+        "            *records.doubted(doubted),\n",
+        "",
+        (f"{RESUME}::test_doubted_claims_are_not_made_sure_by_a_later_checkpoint",),
+    ),
+    Edit(
+        "a chunk that is written again goes on counting",
+        "securecp/disk/store.py",
+        "            self._saving.withdraw(number)\n",
+        "            pass\n",
+        (
+            f"{RESUME}::test_a_chunk_that_is_being_written_again_does_not_count",
+            f"{CHECKPOINT}::test_what_happens_during_the_flush",
+        ),
+    ),
+    Edit(
+        "a file that restarts goes on counting",
+        "securecp/disk/store.py",
+        "(entry, source), None)\n        if self._saving is not None:\n",
+        "(entry, source), None)\n        if self._saving is None:\n",
+        (f"{RESUME}::test_a_file_that_restarts_counts_for_nothing",),
+    ),
+    Edit(
+        "chunks count that became good after the flush had begun",
+        "securecp/disk/saving.py",
+        "(self.good if fresh else self.later)[number] = digest",
+        "self.good[number] = digest",
+        (f"{CHECKPOINT}::test_what_happens_during_the_flush",),
+    ),
+    Edit(
+        "what happens during a flush is not looked at",
+        "securecp/disk/saving.py",
+        "batch.take(self._taken(), fresh=False)\n",
+        "pass\n",
+        (f"{CHECKPOINT}::test_what_happens_during_the_flush",),
+    ),
+    Edit(
+        "what is good is written down before it is flushed",
+        "securecp/disk/saving.py",
+        "        flush.sync_data(descriptor)\n",
+        "",
+        (f"{CHECKPOINT}::test_data_is_flushed_before_it_is_written_down",),
+    ),
+    Edit(
+        "a flush that failed is tried again",
+        "securecp/disk/saving.py",
+        '"an earlier flush has failed")\n        batch',
+        '"an earlier flush has failed") if self else None\n        batch',
+        (f"{CHECKPOINT}::test_f14_a_flush_that_fails_is_final_and_the_last_checkpoint_counts",),
+    ),
+    Edit(
+        "after a failed flush of publishing everything counts all the same",
+        "securecp/disk/publishing.py",
+        "                plan.saving.damaged = True\n",
+        "                pass\n",
+        (f"{CHECKPOINT}::test_f14_a_flush_that_fails_while_publishing_gives_no_name",),
+    ),
+    Edit(
+        "files get names before the journal knows of it",
+        "securecp/disk/publishing.py",
+        "            plan.saving.publishing()\n",
+        "            pass\n",
+        (f"{KILL}::test_f01_f04_killed_before_any_call_twice_and_resumed",),
+    ),
+    Edit(
+        "holes are left over what an old part has there",
+        "securecp/disk/zeroing.py",
+        "    if any(piece[:got]):\n",
+        "    if not got:\n",
+        (f"{SPARSE}::test_zeros_in_a_part_that_was_touched_are_made_sure_of",),
+    ),
+    Edit(
+        "a part that is too long is published so",
+        "securecp/disk/opening.py",
+        "            self.uneven.update(claims.entries(), found.sizes)\n",
+        "",
+        (f"{RESUME}::test_f39_a_part_that_was_made_longer_is_cut",),
+    ),
+    Edit(
+        "a file counts as present that has changed since it was read",
+        "securecp/disk/publishing.py",
+        "                    and plan.base.identical(entry)\n",
+        "",
+        (f"{DELTA}::test_an_identical_file_that_changes_before_the_end_is_not_called_present",),
+    ),
+    Edit(
+        "a tree counts as present that lacks something",
+        "securecp/disk/publishing.py",
+        "if (plan.base.top(entry) in whole or self._stays(entry)) and identical(entry)",
+        "if identical(entry)",
+        (f"{DELTA}::test_a_tree_that_lacks_something_gets_a_name_of_its_own",),
+    ),
+    Edit(
+        "giving up a transfer removes what took the place of a part",
+        "securecp/disk/leftovers.py",
+        "if found.st_ino == part.inode and stat.S_ISREG(found.st_mode) and is_ours(found):",
+        "if stat.S_ISREG(found.st_mode) and is_ours(found):",
+        (f"{JOURNAL}::test_discard_leaves_what_took_the_place_of_a_part",),
+    ),
+    Edit(
+        "parts are removed that the journal has never made",
+        "securecp/disk/leftovers.py",
+        "        if name in ours:\n",
+        "        if name:\n",
+        (f"{RESUME}::test_a_strange_file_with_our_tag_stays",),
+    ),
+    Edit(
+        "links are made without being asked for",
+        "securecp/disk/opening.py",
+        "                if not self._symlinks:\n",
+        "                if self._symlinks:\n",
+        (f"{DELTA}::test_fs02_links_are_made_last_and_only_on_request",),
+    ),
+    Edit(
+        "the last look lets a link lead anywhere",
+        "securecp/disk/offer.py",
+        "if links.problem(entry.target, depth + 1) is not None:",
+        "if not entry.target:",
+        (f"{DESTINATION}::test_fs01_fs03_an_impossible_entry_is_refused",),
     ),
     Edit(
         "home is an ordinary destination",

@@ -14,6 +14,7 @@ AREAS = (
     "net",
     "transfer",
     "disk",
+    "daemon",
     "cli",
 )
 

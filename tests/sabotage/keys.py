@@ -9,6 +9,7 @@ XEDDSA = "tests/keys/test_xeddsa.py"
 PASSPHRASE = "tests/keys/test_passphrase.py"
 KEYFILE = "tests/keys/test_keyfile.py"
 CONTACTS = "tests/keys/test_contacts.py"
+CONTACTSFILE = "tests/keys/test_contactsfile.py"
 
 EDITS = (
     Edit(
@@ -277,6 +278,43 @@ EDITS = (
         (
             f"{CONTACTS}::test_kc06_an_explicit_replacement_drops_the_proof_and_the_trust_in_the_old_key",
         ),
+    ),
+    Edit(
+        "a new key may overwrite as the old one might",
+        "keys/contacts.py",
+        'on_conflict=None if known.on_conflict == "overwrite" else known.on_conflict,',
+        "on_conflict=known.on_conflict,",
+        (
+            f"{CONTACTS}::test_kc06_an_explicit_replacement_drops_the_proof_and_the_trust_in_the_old_key",
+        ),
+    ),
+    Edit(
+        "any word says what happens to names that are taken",
+        "keys/policy.py",
+        "if on_conflict not in get_args(OnConflict):",
+        "if not on_conflict:",
+        (f"{CONTACTS}::test_kc08_text_that_is_not_wholly_understood_is_refused",),
+    ),
+    Edit(
+        "a bound may be below nothing",
+        "keys/policy.py",
+        "if count is not None and not 0 <= count < 1 << 63:",
+        "if count is not None and not count < 1 << 63:",
+        (f"{CONTACTS}::test_kc08_text_that_is_not_wholly_understood_is_refused",),
+    ),
+    Edit(
+        "a quota is written behind the key, where a cut loses it",
+        "keys/policy.py",
+        'RESTRICTIONS = {"blocked", "accept", "max_size", "daily_quota", "on_conflict"}',
+        'RESTRICTIONS = {"blocked", "accept", "max_size"}',
+        (f"{CONTACTSFILE}::test_kc08_a_file_cut_short_anywhere_never_allows_more",),
+    ),
+    Edit(
+        "a group without members stands for nobody",
+        "keys/contacts.py",
+        "        if not self.groups[group]:\n",
+        "        if self.groups[group] is None:\n",
+        (f"{CONTACTS}::test_a_group_that_lost_all_its_members_stands_for_an_error_not_for_nobody",),
     ),
     Edit(
         "one key may have two names",

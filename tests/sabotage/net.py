@@ -11,6 +11,10 @@ SEAL = "tests/transport/test_seal.py"
 CONNECTION = "tests/transport/test_connection.py"
 RECOVERY = "tests/transport/test_recovery.py"
 CONTENT = "tests/transport/test_content.py"
+ATTEND = "tests/net/test_attend.py"
+DELIVERY = "tests/net/test_delivery.py"
+RESUMING = "tests/net/test_resuming.py"
+STREAMS = "tests/net/test_streams.py"
 RATCHET = "tests/transport/test_ratchet.py"
 
 EDITS = (
@@ -87,8 +91,8 @@ EDITS = (
     Edit(
         "jobs are begun after the end",
         "securecp/net/workshop.py",
-        " and not self._closed:",
-        ":",
+        "if item.last or self._shut_at is None:",
+        "if item:",
         (f"{WORKSHOP}::test_closing_waits_for_the_job_at_hand_and_begins_no_other",),
     ),
     Edit(
@@ -196,5 +200,78 @@ EDITS = (
         "            if session not in self._early:\n",
         "            if session:\n",
         ("tests/test_hub.py",),
+    ),
+    Edit(
+        "who is blocked meanwhile stays",
+        "securecp/net/attend.py",
+        "if not session.over and not self._options.allowed(session.peer):",
+        "if False:",
+        (f"{ATTEND}::test_kc10_who_is_blocked_meanwhile_is_cut_off",),
+    ),
+    Edit(
+        "a bug in one session ends the program",
+        "securecp/net/guard.py",
+        "        except Exception as error:\n",
+        "        except MemoryError as error:\n",
+        (f"{ATTEND}::test_mb07_a_bug_in_one_session_does_not_take_the_others_with_it",),
+    ),
+    Edit(
+        "an output takes whatever is offered",
+        "securecp/net/attend.py",
+        "if self._options.output is not None and not one:",
+        "if False and not one:",
+        (f"{STREAMS}::test_an_output_takes_no_folder",),
+    ),
+    Edit(
+        "two programs take a transfer from each other for ever",
+        "securecp/net/delivery.py",
+        "return self._calls <= 0",
+        "return False",
+        (f"{DELIVERY}::test_two_programs_that_send_the_same_do_not_take_turns",),
+    ),
+    Edit(
+        "who stops a transfer is called again",
+        "securecp/net/delivery.py",
+        "return session.cancelled or session.code not in {None, CODE_FULL}",
+        "return False",
+        (f"{DELIVERY}::test_f43_who_stops_the_transfer_there_is_not_called_again",),
+    ),
+    Edit(
+        "who never had room is asked again and again",
+        "securecp/net/delivery.py",
+        "if isinstance(error, FullError) and not self._accepted:",
+        "if False:",
+        (f"{DELIVERY}::test_who_never_had_room_is_not_asked_again",),
+    ),
+    Edit(
+        "a stream is begun a second time",
+        "securecp/net/delivery.py",
+        " and not (self._once and self._flowed)",
+        "",
+        (f"{DELIVERY}::test_a_stream_that_has_begun_to_flow_cannot_go_on",),
+    ),
+    Edit(
+        "the last checkpoint is left out on leaving",
+        "securecp/net/workshop.py",
+        "if item.last or self._shut_at is None:",
+        "if self._shut_at is None:",
+        (
+            f"{WORKSHOP}::test_cl13_the_last_jobs_are_done_all_the_same",
+            f"{RESUMING}::test_cl13_a_stop_takes_less_than_two_seconds_and_keeps_what_came",
+        ),
+    ),
+    Edit(
+        "leaving waits for a job however long it takes",
+        "securecp/net/workshop.py",
+        "self._thread.join(max(0.0, self._shut_at + LAST_PATIENCE - time.monotonic()))",
+        "self._thread.join()",
+        (f"{WORKSHOP}::test_cl13_leaving_does_not_wait_for_a_job_without_end",),
+    ),
+    Edit(
+        "an older session of the same transfer goes on beside the new one",
+        "securecp/net/visits.py",
+        "                other.session.supersede()\n",
+        "                pass\n",
+        (f"{RESUMING}::test_a_newer_session_of_the_same_transfer_takes_over",),
     ),
 )

@@ -85,6 +85,28 @@ class DiskFaults:
 
 
 @dataclass(frozen=True)
+class Scale:
+    """A smaller world, so that few bytes show what a transfer of gigabytes does, and what is there
+    before it begins."""
+
+    chunk: int = 1 << 20
+    interval: int = 64 << 20
+    """Bytes between two checkpoints."""
+    window: int = 16 << 20
+    holes: bool = False
+    """Some files are sparse."""
+    before: bool = False
+    """Some of the names are taken, by files that are the same, or almost."""
+    breaks: bool = False
+    """One file cannot be written."""
+
+    @property
+    def unsaved(self) -> int:
+        """Bytes above which no more is let in."""
+        return 2 * self.interval
+
+
+@dataclass(frozen=True)
 class Options:
     """A whole run."""
 
@@ -100,6 +122,7 @@ class Options:
     receiver_calls: bool = False
     both_call: bool = False
     disk: DiskFaults = field(default_factory=DiskFaults)
+    scale: Scale = field(default_factory=Scale)
     crashes: tuple[tuple[str, float], ...] = ()
     """Which program is killed when, and started again."""
     calm_at: float = 40.0
@@ -199,6 +222,20 @@ def _crashes(rng: Random, delay: float) -> tuple[tuple[str, float], ...]:
     return ((rng.choice(("sender", "receiver")), delay * rng.uniform(0, 40)),)
 
 
+def _scale(rng: Random) -> Scale:
+    """From a `Random` of its own."""
+    scale = Scale(
+        holes=rng.random() < FAULT_SHARE,
+        before=rng.random() < FAULT_SHARE,
+        breaks=rng.random() < FAULT_SHARE / 3,
+    )
+    if rng.random() < FAULT_SHARE:
+        return scale
+    chunk = rng.choice((2_048, 8_192))
+    interval, window = chunk * rng.choice((2, 8)), rng.choice((65_536, 16 << 20))
+    return replace(scale, chunk=chunk, interval=interval, window=window)
+
+
 def swarm(seed: int) -> Options:
     """The options that belong to a seed."""
     rng = Random(seed)
@@ -209,6 +246,7 @@ def swarm(seed: int) -> Options:
         largest_datagram=(rng.choice((1_200, 1_452, 9_000, 65_507)), rng.choice((1_452, 65_507))),
         receiver_calls=rng.random() < 0.3,
         both_call=rng.random() < 0.1,
+        scale=_scale(Random(f"scale {seed}")),
     )
     delay = min(10 ** rng.uniform(-4, 0), 0.75)
     links = [LinkOptions(delay=delay), LinkOptions(delay=delay * rng.choice((1.0, 1.0, 3.0)))]

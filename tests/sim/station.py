@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from keys.identity import Identity
 from securecp.endpoint import Burst, Endpoint
 from securecp.errors import SecurecpError
-from securecp.events import Connected, Done, Event, Offered
+from securecp.events import Connected, Done, Event, Offered, Resumed
 from securecp.hub import Hub
 from securecp.receiving import ReceiveSession
 from securecp.sending import SendSession
@@ -19,8 +19,9 @@ from securecp.transport.connection import Connection
 from securecp.transport.exchange import CallFailed, Exchange
 from securecp.transport.wire import Parameters, SessionKeys
 from tests.sim.host import Host, SimulationError
+from tests.sim.memorydisk import MemoryDisk, MemoryStore
 from tests.sim.options import DiskFaults
-from tests.sim.tree import MemorySource, MemoryStore, Tree
+from tests.sim.tree import Memory, MemorySource, Tree
 from tests.sim.world import World
 
 T = TypeVar("T")
@@ -46,6 +47,8 @@ class SlowWorkshop:
         self._station.world.clock.after(0.5, lambda: self._finish(job, then))
 
     def _finish(self, job: Callable[[], T], then: Callable[[T | Exception], None]) -> None:
+        if not self._station.alive:
+            return
         result: T | Exception
         try:
             result = job()
@@ -138,7 +141,13 @@ class Station:
         match event:
             case Connected():
                 self.world.note(f"{self.host.name} connected")
+            case Resumed():
+                self.world.note(f"{self.host.name} resumed")
             case Done():
+                if event.saved:
+                    self.world.note(f"{self.host.name} saved")
+                if event.skipped:
+                    self.world.note(f"{self.host.name} skipped")
                 self.world.note(f"{self.host.name} done")
                 self.done.append(event)
 
@@ -156,30 +165,34 @@ class Station:
 class SendStation(Station):
     """Offers a tree in every session, until it is delivered."""
 
-    def __init__(self, tree: Tree, faults: DiskFaults, *arguments: Any) -> None:
+    def __init__(self, tree: Tree, faults: DiskFaults, memory: Memory, *arguments: Any) -> None:
         super().__init__(*arguments)
         self._tree = tree
         self._faults = faults
+        self._memory = memory
 
     def _session(self, connection: Connection, now: float) -> Session:
         faults, self._faults = self._faults, DiskFaults()
-        return SendSession(
+        source = MemorySource(self._tree, faults, self.rng, self._memory)
+        session = SendSession(
             connection,
             self.workshop,
             now,
             manifest=self._tree.manifest,
-            source=MemorySource(self._tree, faults, self.rng),
+            source=source,
             ours=bytes(self.identity.public),
             entropy=self.rng.randbytes,
         )
+        source.judge = session.party
+        return session
 
 
 class ReceiveStation(Station):
-    """Takes a tree in every session; keeps what was published."""
+    """Takes a tree in every session; what was stored stays on the disk."""
 
-    def __init__(self, tree: Tree, faults: DiskFaults, *arguments: Any) -> None:
+    def __init__(self, disk: MemoryDisk, faults: DiskFaults, *arguments: Any) -> None:
         super().__init__(*arguments)
-        self._tree = tree
+        self._disk = disk
         self._faults = faults
         self.stores: list[MemoryStore] = []
 
@@ -194,16 +207,21 @@ class ReceiveStation(Station):
             open_store=self._open_store,
             policy=self._policy,
             ask=lambda _: True,
+            approved=lambda _: bool(self._disk.journal),
         )
 
     def _open_store(self, peer: bytes) -> MemoryStore:
         if peer != bytes(self.peer):
             raise SimulationError("a store for a stranger")
-        store = MemoryStore(self._tree, self._faults, self.rng)
+        store = MemoryStore(self._disk, self._faults, self.rng)
         self._faults = DiskFaults()
         self.stores.append(store)
         return store
 
     def _policy(self, offered: Offered) -> Decision:
+        for session in self.hub.sessions:
+            assert isinstance(session, ReceiveSession)
+            if session.transfer_id not in (b"", offered.transfer_id):
+                session.supersede()
         asked = self.rng.random() < 0.3
         return Decision.ASK if asked else Decision.ACCEPT

@@ -1,15 +1,13 @@
-"""A tree of files in memory: what is offered, where it is read from, where it is stored.
+"""A tree of files in memory: what is offered, and where it is read from (`memorydisk.py` stores).
 
-Disks can be wrong, too: a file may change while it is sent, a stored chunk may come back rotten
-once, the disk may be full once.
+Files may be sparse, and one may change while it is sent.
 """
 
-from dataclasses import dataclass
 from random import Random
+from typing import Protocol
 
 from blake3 import blake3
 
-from securecp.errors import StorageError
 from securecp.transfer.manifest import DIRECTORY, FILE, Chunk, Entry, Manifest
 from tests.sim.host import SimulationError
 from tests.sim.options import DiskFaults
@@ -31,6 +29,33 @@ class Tree:
         self.manifest = Manifest(entries)
         self.size = size
 
+    def dig(self, rng: Random) -> None:
+        """Make holes: runs of zeros, in some of the chunks of some files."""
+        for entry, content in list(self.contents.items()):
+            data = bytearray(content)
+            for number in self.manifest.chunks(entry):
+                chunk = self.manifest.chunk(number)
+                if rng.random() < 0.3:
+                    data[chunk.start : chunk.start + chunk.length] = bytes(chunk.length)
+            self.versions[entry].clear()
+            self._put(entry, bytes(data))
+
+    def holes(self) -> tuple[range, ...]:
+        """Numbers of the chunks that hold only zeros."""
+        found = []
+        for number in range(self.manifest.chunk_count):
+            chunk = self.manifest.chunk(number)
+            if not any(self.contents[chunk.entry][chunk.start : chunk.start + chunk.length]):
+                found.append(range(number, number + 1))
+        return tuple(found)
+
+    def altered(self, entry: int, rng: Random) -> bytes:
+        """What a file may be that is like this one: a few bytes or the length differ."""
+        data = bytearray(self.contents[entry])
+        for _ in range(rng.randrange(3) if data else 0):
+            data[rng.randrange(len(data))] ^= 1
+        return bytes(data[: rng.randrange(len(data) + 1)] if rng.random() < 0.3 else data)
+
     def _put(self, entry: int, content: bytes) -> None:
         self.contents[entry] = content
         self.versions.setdefault(entry, set()).add(content)
@@ -40,10 +65,29 @@ class Tree:
         self._put(entry, content)
 
 
+class Judge(Protocol):
+    """Says which chunks must not be sent."""
+
+    def had(self, number: int) -> bool: ...
+
+
+class Memory:
+    """Digests that were told before; the content that each is of stands for its stat."""
+
+    def __init__(self) -> None:
+        self.digests: dict[int, tuple[bytes, bytes]] = {}
+        self.filled = 0
+        """Content bytes that were read to be sent, in all sessions."""
+
+
 class MemorySource:
     """Reads a tree as the disk would: what it finds now, not what was scanned."""
 
-    def __init__(self, tree: Tree, faults: DiskFaults, rng: Random) -> None:
+    def __init__(
+        self, tree: Tree, faults: DiskFaults, rng: Random, memory: Memory | None = None
+    ) -> None:
+        self._memory = memory or Memory()
+        self.judge: Judge | None = None
         self._tree = tree
         self._rng = rng
         self._seen = dict(tree.contents)
@@ -56,12 +100,22 @@ class MemorySource:
         if self.closed:
             raise SimulationError("the source is read after it was closed")
         for slot in slots:
+            self._check(offset, offset + len(slot))
             slot[:] = self._read(offset, len(slot))
             offset += len(slot)
             self._filled += len(slot)
+            self._memory.filled += len(slot)
         if self._filled > self._fault_at >= 0:
             self._fault_at = -1
             self._strike(offset - 1)
+
+    def _check(self, offset: int, end: int) -> None:
+        """What the receiver has is not sent, unless it said that it has another."""
+        while self.judge is not None and offset < end:
+            chunk = self._tree.manifest.chunk_at(offset)
+            if self.judge.had(chunk.number):
+                raise SimulationError(f"chunk {chunk.number} is sent, and is there already")
+            offset = chunk.offset + chunk.length
 
     def _read(self, offset: int, length: int) -> bytes:
         """Bytes of content space, from as many files as they span; what is gone reads as zeros."""
@@ -103,91 +157,26 @@ class MemorySource:
         self._seen[entry] = self._tree.contents[entry]
         return same_size
 
+    def known(self, chunk: Chunk) -> bytes | None:
+        of, digest = self._memory.digests.get(chunk.number, (None, None))
+        return digest if of is self._tree.contents[chunk.entry] else None
+
+    def holes(self) -> tuple[range, ...]:
+        return self._tree.holes()
+
+    def learned(self, number: int, digest: bytes) -> None:
+        entry = self._tree.manifest.chunk(number).entry
+        if self._seen[entry] is self._tree.contents[entry]:
+            self._memory.digests[number] = self._seen[entry], digest
+
+    def due(self, now: float) -> bool:
+        return False
+
+    def save(self) -> None:
+        raise SimulationError("there is nothing to save")
+
+    def finish(self) -> None:
+        self._memory.digests.clear()
+
     def close(self) -> None:
         self.closed = True
-
-
-@dataclass(frozen=True)
-class MemoryReport:
-    """What publishing came to."""
-
-    published: int
-    size: int
-    skipped: tuple[int, ...] = ()
-    failed: tuple[tuple[int, str], ...] = ()
-
-
-class MemoryStore:
-    """The receiver's disk. Publishing checks that every file is one whole version of its source."""
-
-    def __init__(self, tree: Tree, faults: DiskFaults, rng: Random) -> None:
-        self._tree = tree
-        self._rotten = faults.rots
-        self._full_at = rng.randrange(tree.size) if faults.full and tree.size else -1
-        self._rng = rng
-        self._failed: set[int] = set()
-        self._ready: set[int] = set()
-        self._data = bytearray()
-        self._stored = 0
-        self._prepared = False
-        self.published: dict[int, bytes] | None = None
-        self.abandoned = False
-
-    def prepare(self, manifest: Manifest) -> None:
-        if manifest.digest != self._tree.manifest.digest or self._prepared:
-            raise SimulationError("another manifest than was offered, or twice")
-        self._prepared = True
-        self._data = bytearray(manifest.size)
-
-    def store(self, offset: int, slices: list[memoryview]) -> None:
-        if not self._prepared or self.abandoned:
-            raise SimulationError("content before consent or after the end")
-        data = b"".join(slices)
-        if not data or offset + len(data) > len(self._data):
-            raise SimulationError(f"store outside the content: {offset} and {len(data)} more")
-        self._check_waiting(offset, offset + len(data))
-        self._data[offset : offset + len(data)] = data
-        self._stored += len(data)
-        if self._stored > self._full_at >= 0:
-            raise StorageError("no room on the disk")
-
-    def _check_waiting(self, offset: int, end: int) -> None:
-        """Only files that are neither verified nor published may get bytes; late ones may fail."""
-        starts = self._tree.manifest.columns.starts
-        while offset < end:
-            entry = self._tree.manifest.locate(offset)
-            late = entry in self._ready or self.published is not None
-            if late and entry not in self._failed:
-                raise SimulationError(f"bytes for file {entry} after it was verified")
-            offset = starts[entry + 1]
-
-    def digest(self, chunk: Chunk) -> bytes:
-        data = self._data[chunk.offset : chunk.offset + chunk.length]
-        if self._rotten and self._rng.random() < 0.5:
-            self._rotten = False
-            data[0] ^= 1
-        return blake3(data).digest()
-
-    def ready(self, entry: int) -> None:
-        if entry in self._ready:
-            raise SimulationError(f"file {entry} is ready twice")
-        self._ready.add(entry)
-
-    def failed(self, entry: int) -> None:
-        self._failed.add(entry)
-
-    def publish(self) -> MemoryReport:
-        starts = self._tree.manifest.columns.starts
-        published = {}
-        for entry, versions in self._tree.versions.items():
-            if entry in self._failed:
-                continue
-            content = bytes(self._data[starts[entry] : starts[entry + 1]])
-            if content not in versions:
-                raise SimulationError(f"file {entry} is no version of its source")
-            published[entry] = content
-        self.published = published
-        return MemoryReport(len(published), sum(map(len, published.values())))
-
-    def abandon(self) -> None:
-        self.abandoned = True

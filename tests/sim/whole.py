@@ -4,18 +4,23 @@ What fails is tried again, as its user would. In the end the sender has an authe
 the receiver has published every file as one whole version of its source.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from random import Random
+from unittest import mock
 
 from keys.identity import Identity
 from securecp.endpoint import Endpoint
+from securecp.transfer.sender import REASON_UNABLE
 from securecp.transport.connection import Connection
 from tests.sim.direct import HOSTS, end_parameters
 from tests.sim.host import Host, SimulationError
 from tests.sim.invariants import Amplification, Bounds, FreshCounters, SizeLimit, Watcher
+from tests.sim.memorydisk import MemoryDisk, MemoryStore
 from tests.sim.options import DiskFaults, Options
 from tests.sim.peer import LEFT, RIGHT
 from tests.sim.station import ReceiveStation, SendStation, Station
-from tests.sim.tree import MemoryStore, Tree
+from tests.sim.tree import Memory, Tree
 from tests.sim.world import World, bound
 
 MOST_SESSIONS = 4
@@ -42,11 +47,15 @@ class Whole:
 
     def __init__(self, options: Options, *, log: Callable[[str], None] | None = None) -> None:
         self.options = options
+        self.scale = options.scale
         self.world = world = World(options.seed, log=log)
         self.left = world.host("sender", LEFT, options.sender)
         self.right = world.host("receiver", RIGHT, options.receiver)
         world.join(self.left, self.right, options.forth, options.back)
-        self.tree = Tree(options.size, world.random("tree"))
+        with self._scaled():
+            self.tree = Tree(options.size, world.random("tree"))
+            self.disk = self._disk(Random(f"disk {options.seed}"))
+        self.memory = Memory()
         self._identities = [
             Identity.generate(world.random(f"identity {name}").randbytes)
             for name in ("sender", "receiver")
@@ -62,6 +71,29 @@ class Whole:
             self._amplification,
             HonestSuccess(self),
         ]
+
+    def _disk(self, rng: Random) -> MemoryDisk:
+        """What the receiver has before anything comes."""
+        if self.scale.holes:
+            self.tree.dig(rng)
+        disk = MemoryDisk(self.tree, rng, self.scale)
+        files = list(self.tree.contents)
+        if files and self.scale.before:
+            some = rng.sample(files, rng.randrange(len(files)) + 1)
+            disk.before = {entry: self.tree.altered(entry, rng) for entry in some}
+            disk.unwanted = {entry for entry in disk.before if rng.random() < 0.2}
+        if files and self.scale.breaks:
+            disk.breaks = rng.choice(files)
+        return disk
+
+    @contextmanager
+    def _scaled(self) -> Iterator[None]:
+        with (
+            mock.patch("securecp.transfer.entries.CHUNK", self.scale.chunk),
+            mock.patch("securecp.transfer.manifest.CHUNK", self.scale.chunk),
+            mock.patch("securecp.keeping.UNSAVED_LIMIT", self.scale.unsaved),
+        ):
+            yield
 
     @property
     def over(self) -> bool:
@@ -80,6 +112,10 @@ class Whole:
 
     def run(self) -> float:
         """Run to the end: virtual seconds; SimulationError if something does not hold."""
+        with self._scaled():
+            return self._run()
+
+    def _run(self) -> float:
         options, world = self.options, self.world
         world.clock.at(options.calm_at, world.calm)
         for name, when in options.crashes:
@@ -104,15 +140,21 @@ class Whole:
         disk = self.options.disk
         for sent in self.sender.done:
             lost = len(sent.failed)
-            if sent.files + lost != len(self.tree.contents):
+            if sent.skipped != len(self.disk.unwanted):
+                raise SimulationError(f"{sent.skipped} files were skipped")
+            if sent.files + sent.skipped + lost != len(self.tree.contents):
                 raise SimulationError(f"{sent.files} files arrived and {lost} failed")
+            if all(reason == REASON_UNABLE for _, reason in sent.failed) and lost <= 1:
+                continue
             if lost and not (disk.grows or (disk.changes and disk.rots)):
                 raise SimulationError(f"files failed without a cause: {sent.failed}")
 
     def _start_sender(self, faults: DiskFaults) -> SendStation:
         ours, theirs = self._identities
         parameters = end_parameters(self.options)[0]
-        station = SendStation(self.tree, faults, self.world, self.left, ours, theirs, parameters)
+        station = SendStation(
+            self.tree, faults, self.memory, self.world, self.left, ours, theirs, parameters
+        )
         if self.options.both_call or not self.options.receiver_calls:
             station.call_at = RIGHT
         self.left.restart(station)
@@ -120,9 +162,9 @@ class Whole:
 
     def _start_receiver(self, faults: DiskFaults) -> ReceiveStation:
         theirs, ours = self._identities
-        parameters = end_parameters(self.options)[1]
+        parameters = end_parameters(self.options)[1]._replace(content_window=self.scale.window)
         station = ReceiveStation(
-            self.tree, faults, self.world, self.right, ours, theirs, parameters
+            self.disk, faults, self.world, self.right, ours, theirs, parameters
         )
         if self.options.both_call or self.options.receiver_calls:
             station.call_at = LEFT
@@ -139,6 +181,7 @@ class Whole:
 
     def _crash_receiver(self) -> None:
         self._bury(self.receiver)
+        self.disk.crash()
         done = self.receiver.done
         self.receiver = self._start_receiver(DiskFaults())
         self.receiver.done = done

@@ -10,7 +10,7 @@ from securecp.events import Done
 from securecp.transport.wire import REPLY
 from tests.sim.host import SimulationError
 from tests.sim.hostile import Editor, Replayer
-from tests.sim.options import DiskFaults, LinkOptions, Options, swarm
+from tests.sim.options import DiskFaults, LinkOptions, Options, Scale, swarm
 from tests.sim.whole import Whole
 
 PATH = LinkOptions(delay=0.01)
@@ -56,12 +56,48 @@ def test_hs13_both_call_at_once_and_one_session_comes_of_it(seed: int) -> None:
 def test_f01_f02_a_killed_program_is_started_again_and_delivers(name: str, when: float) -> None:
     whole = finished(replace(PLAIN, size=1 << 20, crashes=((name, when),)))
     assert whole.world.clock.now < 85
-    assert all(store.abandoned or store.published is not None for store in whole.stores[1:])
+    assert all(store.suspended or store.published is not None for store in whole.stores[1:])
+
+
+SMALL = Scale(chunk=2_048, interval=16_384, window=65_536)
+SLOW = replace(PATH, rate=400_000.0, queue=20_000)
+
+
+@pytest.mark.parametrize("names", [("receiver",), ("sender",), ("receiver", "sender")])
+@pytest.mark.parametrize("seed", range(6))
+def test_f01_f02_i5_a_killed_program_goes_on_where_it_was(
+    names: tuple[str, ...], seed: int
+) -> None:
+    """Killed three times in mid-transfer: in all, little more is sent than there is."""
+    times = (1.0 + 0.1 * seed, 4.0, 7.0)
+    crashes = tuple((name, time) for time in times for name in names)
+    whole = finished(
+        replace(PLAIN, seed=seed, size=1 << 20, forth=SLOW, back=PATH, scale=SMALL, crashes=crashes)
+    )
+    struck = whole.world.struck
+    assert struck["sender resumed"] and struck["receiver resumed"]
+    again = len(crashes) * (SMALL.unsaved + SMALL.window)
+    assert whole.memory.filled < (1 << 20) + again + 100_000
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_f03_i1_files_that_are_there_already_are_compared_and_never_mixed_up(seed: int) -> None:
+    scale = replace(SMALL, before=True, holes=True)
+    disk = DiskFaults(changes=bool(seed % 2))
+    whole = finished(replace(PLAIN, seed=seed, scale=scale, disk=disk, forth=SLOW))
+    assert whole.sender.failures == []
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_f13_a_file_that_cannot_be_written_fails_by_name_and_the_rest_arrives(seed: int) -> None:
+    whole = finished(replace(PLAIN, seed=seed, scale=replace(SMALL, breaks=True), forth=SLOW))
+    (done,) = whole.sender.done
+    assert len(done.failed) <= 1 and whole.sender.failures == []
 
 
 def test_f12_a_full_disk_stops_both_and_the_next_try_delivers() -> None:
     whole = finished(replace(PLAIN, disk=DiskFaults(full=True)))
-    assert whole.stores[0].abandoned
+    assert whole.stores[0].suspended
     assert whole.stores[0].published is None
     assert len(whole.sender.failures) == len(whole.receiver.failures) == 1
 
@@ -129,7 +165,7 @@ def rotten(whole: Whole) -> None:
 
     def spoil() -> None:
         if whole.stores and whole.stores[0]._ready:
-            whole.stores[0]._data[0] ^= 1
+            whole.stores[0].data[0] ^= 1
         else:
             whole.world.clock.after(0.001, spoil)
 

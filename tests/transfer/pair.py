@@ -15,6 +15,7 @@ from blake3 import blake3
 
 from securecp.transfer import effects as fx
 from securecp.transfer.entries import DIRECTORY, FILE, Entry
+from securecp.transfer.holdings import Holdings
 from securecp.transfer.manifest import Chunk, Manifest
 from securecp.transfer.offer import Summary
 from securecp.transfer.receiver import Limits, Receiver
@@ -68,10 +69,18 @@ class Pair:
         *,
         limits: Limits | None = None,
         sign: Callable[[bytes], bytes] | None = None,
+        holes: Iterable[int] = (),
     ) -> None:
+        """`holes` are numbers of chunks that hold only zeros."""
         self.manifest = Manifest(list(entries))
+        zeros = tuple(range(number, number + 1) for number in holes)
         self.sender = Sender(
-            self.manifest, transfer_id=TRANSFER, ours=ALICE, theirs=BOB, verify=verify
+            self.manifest,
+            transfer_id=TRANSFER,
+            ours=ALICE,
+            theirs=BOB,
+            verify=verify,
+            holes=zeros,
         )
         self.receiver = Receiver(
             ours=BOB,
@@ -85,6 +94,11 @@ class Pair:
             if entry.kind == FILE
         }
         """What the source holds now."""
+        for numbers in zeros:
+            chunk = self.manifest.chunk(numbers[0])
+            data = bytearray(self.files[chunk.entry])
+            data[chunk.start : chunk.start + chunk.length] = bytes(chunk.length)
+            self.files[chunk.entry] = bytes(data)
         self.versions = {index: [data] for index, data in self.files.items()}
         """All that each file has ever been."""
         self.known = dict.fromkeys(self.files, 0)
@@ -92,9 +106,14 @@ class Pair:
         self.unreadable: set[int] = set()
         self.to_send: list[tuple[int, int]] = []
         self.in_flight: list[tuple[int, bytes]] = []
+        self.sent: list[int] = []
+        """Every byte of content space that has been sent, as often as it was."""
         self.stored = bytearray(self.manifest.size)
         self.have = bytearray(self.manifest.size)
-        self.expected = (0, 0)
+        self.holdings = Holdings()
+        """What the receiver has before anything comes; put the bytes into `stored` as well."""
+        self.known_here: dict[int, bytes] = {}
+        """Digests of these that need not be read."""
         self.to_receiver = bytearray()
         self.to_sender = bytearray()
         self.to_digest: list[Chunk] = []
@@ -109,6 +128,25 @@ class Pair:
         """Entries that the receiver leaves out when it publishes."""
         self.consent: Callable[[Summary], bool] = lambda _: True
         self.sender.start()
+
+    def hold(
+        self, numbers: Iterable[int], *, wrong: Iterable[int] = (), known: bool = True
+    ) -> None:
+        """Let the receiver have these chunks, some of them wrong."""
+        wrong = set(wrong)
+        runs: list[range] = []
+        for number in sorted(set(numbers)):
+            start, end = self.manifest.span(range(number, number + 1))
+            piece = bytearray(self._read(start, end))
+            piece[0] ^= number in wrong
+            self.stored[start:end] = piece
+            if known:
+                self.known_here[number] = blake3(piece).digest()
+            if runs and runs[-1].stop == number:
+                runs[-1] = range(runs[-1].start, number + 1)
+            else:
+                runs.append(range(number, number + 1))
+        self.holdings = self.holdings._replace(chunks=tuple(runs))
 
     # Steps.
 
@@ -141,6 +179,7 @@ class Pair:
             if cut < end:
                 self.to_send.append((cut, end))
             self.in_flight.append((start, self._read(start, cut)))
+            self.sent += range(start, cut)
             self.sender.content_sent(cut)
 
     def deliver(self, which: int = 0, *, again: bool = False, damage: bool = False) -> None:
@@ -153,8 +192,7 @@ class Pair:
             del self.in_flight[which]
         if damage:
             data = bytes([data[0] ^ 1]) + data[1:]
-        low, high = self.expected
-        assert low <= offset and offset + len(data) <= high
+        assert self.of(fx.ExpectContent)
         for begin, end in self._new_runs(offset, offset + len(data)):
             self.stored[begin:end] = data[begin - offset : end - offset]
             self.have[begin:end] = b"\1" * (end - begin)
@@ -194,6 +232,11 @@ class Pair:
             size = sum(map(len, self.published.values()))
             self.receiver.published(len(self.published), size, NOW)
             self.pump()
+
+    def refuse(self, entry: int) -> None:
+        """The receiver's disk cannot take a file any more."""
+        self.receiver.refuse(entry, "a bad sector")
+        self.pump()
 
     def change(self, entry: int, data: bytes | None = None) -> None:
         """Someone writes to a source file."""
@@ -235,6 +278,12 @@ class Pair:
     def of(self, kind: type) -> list[Any]:
         """The effects of one kind."""
         return [effect for effect in self.seen if isinstance(effect, kind)]
+
+    def of_delivered(self) -> fx.Delivered:
+        """The one that there must be."""
+        (delivered,) = self.of(fx.Delivered)
+        assert isinstance(delivered, fx.Delivered)
+        return delivered
 
     @property
     def delivered(self) -> bool:
@@ -285,6 +334,10 @@ class Pair:
                 self.to_verify += chunks
             case fx.SendContent(start, end):
                 self.to_send.append((start, end))
+            case fx.SkipContent(start, end):
+                self.to_send = [
+                    piece for old in self.to_send for piece in _without(old, start, end)
+                ]
             case fx.RestartSource(entry):
                 self.known[entry] = len(self.versions[entry]) - 1
             case fx.Consent(summary):
@@ -293,7 +346,7 @@ class Pair:
                 else:
                     self.receiver.decline(1, "no")
             case fx.Prepare():
-                self.receiver.prepared()
+                self.receiver.prepared(self.holdings, self.known_here.get)
             case _:
                 self._store(effect)
         if not isinstance(effect, (fx.DigestChunks, fx.VerifyChunks)):
@@ -302,11 +355,28 @@ class Pair:
     def _store(self, effect: fx.Effect) -> None:
         match effect:
             case fx.ExpectContent(start, end):
-                self.expected = (start, end)
+                assert not any(start <= chunk.offset < end for chunk in self.to_verify)
+                self.have[start:end] = bytes(end - start)
+            case fx.WaiveContent(start, end):
+                self.have[start:end] = b"\1" * (end - start)
+            case _:
+                self._keep(effect)
+
+    def _keep(self, effect: fx.Effect) -> None:
+        match effect:
+            case fx.ZeroChunks(chunks):
+                start, end = self.manifest.span(chunks)
+                self.stored[start:end] = bytes(end - start)
             case fx.ForgetContent(start, end):
                 assert not any(start <= chunk.offset < end for chunk in self.to_verify)
                 self.have[start:end] = bytes(end - start)
                 self.stored[start:end] = bytes(end - start)
+            case fx.MissedChunk(number):
+                self.known_here.pop(number, None)
+            case fx.GoodChunks(numbers):
+                for number in numbers:
+                    start, end = self.manifest.span(range(number, number + 1))
+                    assert blake3(self.stored[start:end]).digest() == self.known_here[number]
             case fx.FilesReady(entries):
                 assert not self.ready & set(entries)
                 self.ready |= set(entries)
@@ -316,3 +386,9 @@ class Pair:
                 self.lost[entry] = reason
             case fx.Publish():
                 self.publishing = True
+
+
+def _without(piece: tuple[int, int], start: int, end: int) -> list[tuple[int, int]]:
+    """What is left of a range when another is taken out of it."""
+    low, high = piece
+    return [(a, b) for a, b in ((low, min(high, start)), (max(low, end), high)) if a < b]

@@ -14,10 +14,12 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from securecp.transfer import effects as fx
 from securecp.transfer import receiver as receiving
 from securecp.transfer import sender as sending
+from securecp.transfer.manifest import LINK, Entry, Manifest
 from tests.transfer.pair import Pair, file, folder, small_chunks
 
 SIZES = st.lists(st.sampled_from([0, 1, 7, 8, 9, 16, 30]), min_size=1, max_size=6)
 NUMBERS = st.integers(0, 1_000)
+SOME = st.sets(st.integers(0, 20), max_size=8)
 
 
 class Transfer(RuleBasedStateMachine):
@@ -29,11 +31,34 @@ class Transfer(RuleBasedStateMachine):
         self.patch.__enter__()
         self.harm = 0
 
-    @initialize(sizes=SIZES, accepted=st.booleans())
-    def offer(self, sizes: list[int], accepted: bool) -> None:
+    @initialize(
+        sizes=SIZES,
+        accepted=st.booleans(),
+        held=SOME,
+        wrong=SOME,
+        holes=SOME,
+        drops=SOME,
+        known=st.booleans(),
+    )
+    def offer(
+        self,
+        sizes: list[int],
+        accepted: bool,
+        held: set[int],
+        wrong: set[int],
+        holes: set[int],
+        drops: set[int],
+        known: bool,
+    ) -> None:
         entries = [folder("d")]
         entries += [file(f"{index}", size, index % 2) for index, size in enumerate(sizes)]
-        self.pair = Pair(entries)
+        entries.append(Entry(LINK, 0, b"link", 0, 0o777, 1, b"d"))
+        count = Manifest(entries).chunk_count
+        self.pair = Pair(entries, holes=sorted(n for n in holes if n < count))
+        self.pair.hold((n for n in held if n < count), wrong=wrong, known=known)
+        self.drops = {n for n in drops if 0 < n < len(entries)}
+        self.pair.holdings = self.pair.holdings._replace(drops=tuple(self.drops))
+        self.right = held - wrong
         self.pair.pump()
         if accepted:
             self.pair.talk(towards_receiver=True)
@@ -63,7 +88,7 @@ class Transfer(RuleBasedStateMachine):
             possible[choice % len(possible)]()
 
     @precondition(lambda self: self.harm < 3 and self.pair.of(fx.SendContent))
-    @rule(kind=st.sampled_from(["damage", "change", "vanish", "give up"]), which=NUMBERS)
+    @rule(kind=st.sampled_from(["damage", "change", "vanish", "give up", "refuse"]), which=NUMBERS)
     def do_harm(self, kind: str, which: int) -> None:
         pair, entry = self.pair, self.entry(which)
         if which % 4:  # seldom, so that there is something to harm
@@ -79,6 +104,8 @@ class Transfer(RuleBasedStateMachine):
             case "give up":
                 pair.sender.fail(entry, "gone")
                 pair.pump()
+            case "refuse":
+                pair.refuse(entry)
 
     def entry(self, which: int) -> int:
         files = list(self.pair.files)
@@ -103,14 +130,31 @@ class Transfer(RuleBasedStateMachine):
         assert pair.sender.state is sending.State.DELIVERED
         assert pair.receiver.state is receiving.State.COMPLETE
         failed = dict(pair.of(fx.Delivered)[0].failed)
-        assert failed == dict(pair.of(fx.Complete)[0].failed)
+        assert failed.keys() == dict(pair.of(fx.Complete)[0].failed).keys()
+        assert not failed.keys() & self.drops
         for entry, versions in pair.versions.items():
-            if entry in failed:
+            if entry in failed or entry in self.drops:
                 assert entry not in pair.published
             else:
                 assert pair.published[entry] in versions
         if not self.harm:
-            assert pair.published == pair.files
+            self.judge_thrift(pair)
+            kept = {entry: data for entry, data in pair.files.items() if entry not in self.drops}
+            assert pair.published == kept
+
+    def judge_thrift(self, pair: Any) -> None:
+        """Nothing was sent that was there, is zeros, or was not wanted; all else once."""
+        assert len(set(pair.sent)) == len(pair.sent)
+        sent = {pair.manifest.chunk_at(offset).number for offset in pair.sent}
+        holes = {number for hole in pair.sender._holes for number in hole}
+        for number in range(pair.manifest.chunk_count):
+            chunk = pair.manifest.chunk(number)
+            held = any(number in numbers for numbers in pair.holdings.chunks)
+            needless = number in self.right if held else number in holes
+            assert (number in sent) == (not needless and chunk.entry not in self.drops)
+        saved = pair.manifest.size - len(pair.sent)
+        saved -= sum(pair.manifest.columns.size(entry) for entry in self.drops)
+        assert pair.sender.saved == pair.receiver.saved == saved
 
 
 Transfer.TestCase.settings = settings(stateful_step_count=80)

@@ -14,11 +14,12 @@ from hypothesis import strategies as st
 from keys import xeddsa
 from securecp import codec
 from securecp.errors import ProtocolError
-from securecp.transfer import messages
+from securecp.transfer import effects, messages
 from securecp.transfer.chunks import Digests
 from securecp.transfer.framing import MESSAGE_LIMIT, Inbox, Outbox
 from securecp.transfer.manifest import Entry, Manifest, ManifestReader
 from securecp.transfer.receipt import Receipt
+from securecp.transfer.receiver import Receiver, State
 
 VECTORS = json.loads((Path(__file__).parent.parent / "vectors" / "transfer.json").read_text())
 NAMES = [vector["name"] for vector in VECTORS["messages"]]
@@ -30,9 +31,13 @@ def value(plain: Any) -> Any:
     return tuple(map(value, plain)) if isinstance(plain, list) else plain
 
 
+def field(name: str, plain: Any) -> Any:
+    return tuple(range(*pair) for pair in plain) if name == "spans" else value(plain)
+
+
 def named(vector: dict[str, Any]) -> messages.Message:
     made: messages.Message = getattr(messages, vector["type"])(
-        **{name: value(plain) for name, plain in vector["fields"].items()}
+        **{name: field(name, plain) for name, plain in vector["fields"].items()}
     )
     return made
 
@@ -58,7 +63,7 @@ def test_dg12_refused_messages_are_as_the_vectors_say(vector: dict[str, Any]) ->
 
 def test_the_vectors_have_every_message() -> None:
     kinds = {messages.TYPES[type(named(vector))] for vector in VECTORS["messages"]}
-    assert kinds == set(range(1, 13))
+    assert kinds == set(range(1, 18))
 
 
 def test_the_vectors_have_a_whole_transfer() -> None:
@@ -92,7 +97,7 @@ def test_mf14_the_vectors_have_a_receipt() -> None:
 
 
 def test_mf15_mf19_no_message_asks_for_anything_else() -> None:
-    """The grammar as a whole: none of twelve messages has room for a path, flag or command."""
+    """The grammar as a whole: none of seventeen messages has room for a path, flag or command."""
     fields = {kind.__name__: list(kind._fields) for kind in messages.Message.__args__}
     assert fields == {
         "Offer": ["transfer_id", "entries", "files", "size", "pages", "digest"],
@@ -115,11 +120,18 @@ def test_mf15_mf19_no_message_asks_for_anything_else() -> None:
         ],
         "Abort": ["code", "reason"],
         "Again": ["entry"],
+        "OtherOffer": ["version", "raw"],
+        "Have": ["spans"],
+        "Want": ["chunks"],
+        "Drop": ["entries", "code"],
+        "Zeros": ["spans"],
+        "Piece": ["offset", "length", "digest"],
     }
-    assert Entry._fields == ("kind", "parent", "name", "size", "mode", "mtime_ns")
+    entry = ("kind", "parent", "name", "size", "mode", "mtime_ns", "target")
+    assert Entry._fields == entry
 
 
-@pytest.mark.parametrize("kind", [-1, 0, *range(13, 300), 2**32, 2**64 - 1])
+@pytest.mark.parametrize("kind", [-1, 0, *range(18, 300), 2**32, 2**64 - 1])
 def test_mf15_unknown_messages_are_refused(kind: int) -> None:
     for fields in ([], [b"/etc/passwd"], [0, 0], [{"unpack": True}]):
         with pytest.raises(ProtocolError):
@@ -215,6 +227,20 @@ def test_a_message_that_has_begun_is_ended() -> None:
     inbox = Inbox()
     inbox.feed(begun + outbox.take(100))
     assert list(inbox.messages()) == [b"first", b"third"]
+
+
+@pytest.mark.parametrize("version", [0, 1, 3, 2**32 - 1])
+def test_f42_an_offer_of_another_version_is_declined_in_words_that_name_both(version: int) -> None:
+    receiver = Receiver(ours=bytes(32), theirs=bytes(32), sign=bytes)
+    raw = codec.encode([1, version, b"whatever comes then", {"new": True}])
+    receiver.control(len(raw).to_bytes(4, "big") + raw)
+    (effect,) = receiver.effects()
+    assert isinstance(effect, effects.Declined) and effect.code == messages.CODE_VERSION
+    for number in (version, messages.VERSION):
+        assert f" {number}" in effect.reason
+    told = messages.parse(receiver.outgoing(1_000)[4:])
+    assert told == messages.Decline(messages.CODE_VERSION, effect.reason)
+    assert receiver.state is State.DECLINED
 
 
 @given(st.text())

@@ -148,6 +148,24 @@ class Changing:
     def renew(self, entry: int) -> bool:
         return True
 
+    def known(self, chunk: Chunk) -> bytes | None:
+        return None
+
+    def holes(self) -> tuple[range, ...]:
+        return ()
+
+    def learned(self, number: int, digest: bytes) -> None:
+        """Nothing is remembered."""
+
+    def due(self, now: float) -> bool:
+        return False
+
+    def save(self) -> None:
+        """Nothing is remembered."""
+
+    def finish(self) -> None:
+        """Nothing is remembered."""
+
     def close(self) -> None:
         """Nothing is held."""
 

@@ -177,6 +177,12 @@ ONE_OF_EACH: dict[str, Callable[[], m.Message]] = {
     "received": receipt,
     "abort": lambda: m.Abort(4, "stop"),
     "again": lambda: m.Again(1),
+    "other offer": lambda: m.OtherOffer(3, b"\x92\x01\x03"),
+    "have": lambda: m.Have((range(2),)),
+    "want": lambda: m.Want((0,)),
+    "drop": lambda: m.Drop((1,), 1),
+    "zeros": lambda: m.Zeros((range(2),)),
+    "piece": lambda: m.Piece(0, 5, bytes(32)),
 }
 
 
@@ -232,14 +238,14 @@ def delivered() -> Sender:
 
 
 ALLOWED: dict[str, tuple[Callable[[], Party], Enum, set[str]]] = {
-    "receiver idle": (idle_receiver, receiving.State.IDLE, {"offer", "abort"}),
+    "receiver idle": (idle_receiver, receiving.State.IDLE, {"offer", "other offer", "abort"}),
     "receiver listing": (listing, receiving.State.LISTING, {"page", "abort"}),
     "receiver asking": (asking, receiving.State.ASKING, {"abort"}),
     "receiver preparing": (preparing, receiving.State.PREPARING, {"abort"}),
     "receiver receiving": (
         ready,
         receiving.State.RECEIVING,
-        {"digests", "restart", "failed", "abort"},
+        {"zeros", "digests", "restart", "failed", "abort"},
     ),
     "receiver publishing": (
         publishing,
@@ -249,9 +255,13 @@ ALLOWED: dict[str, tuple[Callable[[], Party], Enum, set[str]]] = {
     "receiver complete": (complete, receiving.State.COMPLETE, {"failed", "finished", "abort"}),
     "sender idle": (idle_sender, sending.State.IDLE, set()),
     "sender listing": (listing_sender, sending.State.LISTING, {"decline", "abort"}),
-    "sender asking": (offering, sending.State.ASKING, {"accept", "decline", "abort"}),
-    "sender sending": (sending_all, sending.State.SENDING, {"retry", "abort"}),
-    "sender finished": (finished, sending.State.FINISHED, {"retry", "received", "abort"}),
+    "sender asking": (
+        offering,
+        sending.State.ASKING,
+        {"have", "drop", "accept", "decline", "abort"},
+    ),
+    "sender sending": (sending_all, sending.State.SENDING, {"drop", "retry", "abort"}),
+    "sender finished": (finished, sending.State.FINISHED, {"drop", "retry", "received", "abort"}),
     "sender delivered": (delivered, sending.State.DELIVERED, set()),
 }
 
@@ -496,7 +506,11 @@ def test_a_file_that_fails_after_finished_needs_another_finished() -> None:
     receiver = ready()
     tell(receiver, m.Digests(0, digests()), m.Finished(content_digest()), m.Failed(1, "gone"))
     receiver.stored(0, 23)
-    assert verify_all(receiver) == [fx.FileFailed(1, "gone"), fx.FilesReady((2,))]
+    assert verify_all(receiver) == [
+        fx.WaiveContent(0, 20),
+        fx.FileFailed(1, "gone"),
+        fx.FilesReady((2,)),
+    ]
     tell(receiver, m.Finished(content_digest(failed=(1,))))
     assert verify_all(receiver) == [fx.Publish()]
 
@@ -512,6 +526,7 @@ def test_a_file_is_dropped_only_when_nobody_reads_it() -> None:
         (work,) = receiver.effects()
         assert isinstance(work, fx.VerifyChunks) and len(work.chunks) == 3
         tell(receiver, message)
+        assert all(isinstance(effect, fx.WaiveContent) for effect in receiver.effects())
         for chunk in work.chunks:
             assert receiver.effects() == []
             assert heard(receiver) == []
@@ -721,7 +736,8 @@ def test_a_file_that_failed_is_not_sent_again() -> None:
     tell(sender, m.Retry((0,)))
     sender.fail(1, "gone")
     tell(sender, m.Again(1))
-    assert [e for e in sender.effects() if not isinstance(e, fx.RestartSource)] == []
+    others = [e for e in sender.effects() if not isinstance(e, fx.RestartSource)]
+    assert others == [fx.SkipContent(0, 20)]
     assert heard(sender)[-1] == m.Finished(content_digest(failed=(1,)))
 
 

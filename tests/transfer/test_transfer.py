@@ -200,7 +200,7 @@ def test_no_room_declines_after_a_yes() -> None:
     pair = Pair([file("a", 30)])
     pair.pump()
     pair.consent = lambda _: True
-    pair.receiver.prepared = lambda: pair.receiver.decline(  # type: ignore[method-assign]
+    pair.receiver.prepared = lambda *_: pair.receiver.decline(  # type: ignore[method-assign]
         messages.CODE_NO_ROOM, "no room"
     )
     pair.run()

@@ -1,0 +1,1 @@
+"""What a program does for its person beside moving files: history, log, hook, quota, control."""
