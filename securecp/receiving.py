@@ -317,7 +317,8 @@ class ReceiveSession(Session):
 
     def _published(self, report: Report) -> None:
         self._report = report
-        self.party.published(report.published, report.size, int(self._wall_clock()))
+        lost = [entry for entry, _ in report.failed]
+        self.party.published(report.published, report.size, int(self._wall_clock()), lost)
 
     def _give_up(self, error: StorageError) -> None:
         if isinstance(error, FullError):

@@ -67,8 +67,14 @@ class Saving:
         """By entry, whether the name of its part is durable."""
         self._reached: set[int] = set()
         """Directories whose own names are."""
+        self._kept = journal.before.header is not None
         self.damaged = False
         """A flush has failed: nothing after the last checkpoint counts, and nothing is saved."""
+
+    @property
+    def worthless(self) -> bool:
+        """Whether a flush failed before anything could be kept: nobody will go on from here."""
+        return self.damaged and not self._kept
 
     def __bool__(self) -> bool:
         """Whether there is anything new."""
@@ -237,6 +243,7 @@ class Saving:
             if count:
                 blocks.append(records.kept(self._claims.size()))
             self._journal.append(blocks, durable=True)
+            self._kept = True
 
     def _keep_books(self, batch: "_Batch", runs: list[records.Run]) -> None:
         for entry in batch.forgotten:

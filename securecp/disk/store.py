@@ -267,7 +267,8 @@ class Store:
     @property
     def resumable(self) -> bool:
         """Whether a later session could go on from here."""
-        return self._saving is not None and not self._published
+        saving = self._saving
+        return saving is not None and not saving.worthless and not self._published
 
     def due(self, now: float) -> bool:
         """Whether it is time for a checkpoint."""
@@ -341,7 +342,7 @@ class Store:
 
     def suspend(self) -> None:
         """Close, and keep parts and journal for the next session; never raises."""
-        if self._saving is None:
+        if self._saving is None or self._saving.worthless:
             self.abandon()
             return
         with self._lock:

@@ -16,7 +16,7 @@ is then like any other. Nothing is published before every file is good or failed
 digest agrees.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import ClassVar
 
 from securecp.errors import ProtocolError
@@ -183,8 +183,11 @@ class Receiver(Consenting):
         self._waive(entry)
         self._put(messages.Drop((entry,), messages.DROP_UNABLE))
 
-    def published(self, files: int, size: int, time: int) -> None:
-        """`files` files of `size` bytes are flushed under their final names, at unix `time`."""
+    def published(self, files: int, size: int, time: int, lost: Sequence[int] = ()) -> None:
+        """`files` files of `size` bytes are flushed under their final names, at unix `time`.
+
+        `lost` are entries that were to be published and could not: the sender names them.
+        """
         if self.state is State.ABORTED:
             return
         self._must_be(State.PUBLISHING)
@@ -204,6 +207,9 @@ class Receiver(Consenting):
             size,
             time,
         ).signed(self._sign)
+        kinds = manifest.columns.kinds
+        named = [entry for entry in lost if kinds[entry] in (FILE, LINK)]
+        self._put_drops(named, messages.DROP_UNABLE)
         self._put(
             messages.Received(
                 files, skipped, size, time, manifest.digest, content, receipt.signature
@@ -331,10 +337,11 @@ class Receiver(Consenting):
             self._effects.append(WaiveContent(start, end))
         for message in messages.spans(arrivals.held(), messages.Have):
             self._put(message)
-        drops = sorted(self._unwanted)
-        for first in range(0, len(drops), messages.DROP_LIMIT):
-            some = tuple(drops[first : first + messages.DROP_LIMIT])
-            self._put(messages.Drop(some, messages.DROP_UNWANTED))
+        self._put_drops(sorted(self._unwanted), messages.DROP_UNWANTED)
+
+    def _put_drops(self, entries: Sequence[int], code: int) -> None:
+        for first in range(0, len(entries), messages.DROP_LIMIT):
+            self._put(messages.Drop(tuple(entries[first : first + messages.DROP_LIMIT]), code))
 
     def _waive(self, entry: int) -> None:
         """Nothing of the file is to be stored any more."""

@@ -321,7 +321,10 @@ class Sender(Offering):
             raise ProtocolError("a receipt for other content, or too early")
         manifest = self.manifest
         missing = manifest.files - message.files
-        failures = list(self._failed.items())[:failed]
+        known = list(self._failed.items())
+        # What failed here after that FINISHED has arrived; what could not be published has not.
+        late = [each for each in known[failed:] if self._drops.get(each[0]) == messages.DROP_UNABLE]
+        failures = known[:failed] + late
         files = sum(manifest.columns.kinds[entry] == FILE for entry, _ in failures)
         if (
             message.skipped != missing

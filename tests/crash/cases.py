@@ -49,6 +49,9 @@ CASES: dict[str, Case] = {
     "restart": Case(ONE, restarts=True),
     "restart in one tick": Case(ONE, restarts=True, coarse=1_000_000),
     "restart of many": Case(TWO, every=3, restarts=True, coarse=20),
+    "parts are edited": Case(TWO, edited=True),
+    "an older journal": Case(ONE, older=True),
+    "an older journal of a tree": Case(TREE, older=True),
     "a flush fails": Case(ONE, fails=True),
     "a flush of many fails": Case(MANY, every=4, fails=True),
 }

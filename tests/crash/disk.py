@@ -48,9 +48,9 @@ class Disk:
         self._coarse = coarse
         self._nodes: dict[int, Node] = {}
         self._numbers = 1_000
-        self._now = _START
+        self.now = _START
         if former is not None:
-            self._numbers, self._now = former._numbers, former._now + TICK
+            self._numbers, self.now = former._numbers, former.now + TICK
         if image is None:
             self.record = Record(self._node(Kind.DIRECTORY))
             self._adopt(place, self.record.root)
@@ -64,7 +64,7 @@ class Disk:
         """Everything that is there is durable."""
         found = path.lstat()
         self._nodes[found.st_ino] = node
-        node.stamps.append(Stamp(0, stat.S_IMODE(found.st_mode), found.st_mtime_ns, self._now))
+        node.stamps.append(Stamp(0, stat.S_IMODE(found.st_mode), found.st_mtime_ns, self.now))
         if path.is_symlink():
             return
         if path.is_file():
@@ -141,7 +141,7 @@ class Disk:
         self.record.step += 1
         self.record.calls.append(f"{what} {node.number}" if node else what)
         if self.record.step % self._coarse == 0:
-            self._now += TICK
+            self.now += TICK
         return self.record.step
 
     def _find(self, path: Any, dir_fd: int | None = None) -> Node | None:
@@ -164,8 +164,8 @@ class Disk:
         if node is None:
             return
         last = node.stamp
-        mtime_ns = what.get("mtime_ns", self._now if content else last.mtime_ns)
-        node.stamps.append(Stamp(at, what.get("mode", last.mode), mtime_ns, self._now))
+        mtime_ns = what.get("mtime_ns", self.now if content else last.mtime_ns)
+        node.stamps.append(Stamp(at, what.get("mode", last.mode), mtime_ns, self.now))
 
     def _born(self, kind: Kind, path: Any, dir_fd: int | None, mode: int, real: int) -> None:
         directory, name = self._parent(path, dir_fd)
@@ -173,7 +173,7 @@ class Disk:
             return
         node = self._node(kind)
         at = self._step(f"make {name!r} in {directory.number}:", node)
-        node.stamps.append(Stamp(at, mode, self._now, self._now))
+        node.stamps.append(Stamp(at, mode, self.now, self.now))
         self._nodes[real] = node
         self.record.namings.append(Naming(at, directory, ((name, node),)))
         self._touch(directory, at, content=True)
@@ -215,7 +215,7 @@ class Disk:
             self._born(Kind.FILE, path, dir_fd, mode, _REAL.fstat(descriptor).st_ino)
         elif flags & os.O_TMPFILE == os.O_TMPFILE:
             node = self._node(Kind.FILE)
-            node.stamps.append(Stamp(self.record.step, mode, self._now, self._now))
+            node.stamps.append(Stamp(self.record.step, mode, self.now, self.now))
             self._nodes[_REAL.fstat(descriptor).st_ino] = node
         return descriptor
 
@@ -324,10 +324,11 @@ class Disk:
         return self._shown(_REAL.stat(path, dir_fd=dir_fd, follow_symlinks=follow_symlinks))
 
     def inodes(self, directory: int) -> list[tuple[bytes, int]]:
-        found = []
-        for name in os.listdir(directory):
-            found.append((os.fsencode(name), self.stat(name, dir_fd=directory).st_ino))
-        return found
+        names = map(os.fsencode, os.listdir(directory))
+        return [
+            (name, self.stat(name, dir_fd=directory, follow_symlinks=False).st_ino)
+            for name in names
+        ]
 
     def _shown(self, found: os.stat_result) -> os.stat_result:
         node = self._nodes.get(found.st_ino)

@@ -6,7 +6,9 @@ I8  nothing of ours is left over
 """
 
 import os
+import re
 import shutil
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from random import Random
@@ -16,10 +18,12 @@ from securecp.disk.names import is_part
 from securecp.transfer.entries import FILE, LINK
 from securecp.transfer.manifest import Manifest
 from tests.crash.cases import CASES
-from tests.crash.disk import Disk
+from tests.crash.disk import TICK, Disk
 from tests.crash.meeting import Marks, meet, small_chunks
 from tests.crash.model import Image, Kind, Names, Node, Record, Style
 from tests.disk.support import content, tree
+
+_NUMBER = re.compile(r" \(\d+\)")
 
 
 class Wrong(AssertionError):
@@ -143,8 +147,29 @@ class Bench:
         if at < marks.first_saved:  # perhaps no journal has their names: swept a day later
             done.saved.clear()
             self._orphans |= _all_hidden(image, image.names[disk.record.root][b"into"], "")
+        self._meddle(disk, image, at, done, rng)
         after = Disk(self.place, image, coarse=self.case.coarse, former=disk)
         return after, done
+
+    def _meddle(self, disk: Disk, image: Image, at: int, done: Marks, rng: Random) -> None:
+        """What somebody does before the next session; nothing is promised then."""
+        if self.case.edited:
+            for node in _parts_alone(image):
+                data = bytearray(image.content[node])
+                data[rng.randrange(len(data))] ^= 1
+                image.content[node] = bytes(data)
+                later = disk.now + TICK
+                stamp = image.stamps[node]
+                image.stamps[node] = stamp._replace(mtime_ns=later, ctime_ns=later)
+            done.saved.clear()
+        if self.case.older:
+            for names in image.names.values():
+                for name, node in names.items():
+                    if name.endswith(b".journal"):
+                        image.content[node] = node.content(rng.randint(0, at))
+            done.saved.clear()
+            done.published = sys.maxsize
+            self._orphans |= _all_hidden(image, image.names[disk.record.root][b"into"], "")
 
     def _show(self, record: Record, image: Image, at: int) -> None:
         for step, call in enumerate(record.calls, 1):
@@ -168,11 +193,21 @@ class Bench:
         for path, data in found.items():
             known = {old for old in (self.before.get(path), self._wanted(path)) if old is not None}
             self._check(data in known, f"I1: {path} is there and is not right")
+        self._judge_trees(image, into, found)
         if at >= marks.published:
             for path, want in self._final().items():
                 if isinstance(want, bytes):
                     self._check(found.get(path) == want, f"I4: {path} was published")
                 self._check(path in found or want is None, f"I4: {path} was published")
+
+    def _judge_trees(self, image: Image, into: Node, found: dict[str, bytes]) -> None:
+        """A tree appears whole or not at all."""
+        for top, data in self._final().items():
+            if data is None and top.encode() in image.names[into]:
+                for path, want in self._final().items():
+                    if path.startswith(top + "/") and want is not None:
+                        whole = path in found or any(p.startswith(top + "/") for p in self.before)
+                        self._check(whole, f"I1: {top} is there without {path}")
 
     def _judge_held(self, before: Marks, now: Marks) -> None:
         if before.finished <= 0:
@@ -191,6 +226,10 @@ class Bench:
             # The transfer was over; another one like it is another transfer.
             self._check(want.items() <= shown.items(), f"after the end: {sorted(shown)}")
             return
+        if self.case.older:  # what it does not know of may be there twice
+            twice = shown.keys() - want.keys()
+            for path in twice:
+                self._check(shown.pop(path) == want.get(_NUMBER.sub("", path)), f"I1: {path}")
         self._check(shown.keys() == want.keys(), f"I1: there is {sorted(shown)}")
         for path in want:
             self._check(shown[path] == want[path], f"I1: {path} is not right")
@@ -271,3 +310,16 @@ def _all_hidden(image: Image, directory: Node, path: str) -> set[str]:
             found.add(inner)
         found |= _all_hidden(image, node, inner + "/")
     return found
+
+
+def _parts_alone(image: Image) -> list[Node]:
+    """Parts with content that have no other name."""
+    shown: set[Node] = set()
+    parts: list[Node] = []
+    for names in image.names.values():
+        for name, node in names.items():
+            if not is_part(name):
+                shown.add(node)
+            elif image.content.get(node):
+                parts.append(node)
+    return [node for node in parts if node not in shown]

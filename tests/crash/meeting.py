@@ -48,6 +48,10 @@ class Case:
     holes: tuple[int, ...] = ()
     """Chunks of zeros."""
     verify: bool = False
+    edited: bool = False
+    """Somebody writes into parts while nobody is at work."""
+    older: bool = False
+    """Somebody puts an older copy of the journal back."""
     coarse: int = 1
     """Calls between two ticks of the clock for files."""
 

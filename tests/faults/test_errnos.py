@@ -70,13 +70,14 @@ def test_f14_a_flush_that_failed_is_never_tried_again(
         strace = failing(Fault("receiver", call, "EIO", number), log)
         strace[strace.index(f"trace={call}")] = f"trace={flushes}"
         receiver = pair.receiver(strace=strace)
-        receiver.until("listening", PATIENCE)
-        sender = pair.sender()
-        receiver.wait(lambda: not sender.alive, 10.0)  # noqa: B023  called at once
-        receiver.stop()
-        sender.stop()
+        receiver.wait(lambda: receiver.find("listening") is not None, PATIENCE)  # noqa: B023
+        if receiver.alive:  # without a journal it does not even begin
+            sender = pair.sender()
+            receiver.wait(lambda: not sender.alive, 10.0)  # noqa: B023  called at once
+            receiver.stop()
+            sender.stop()
+            check_words(sender)
         check_words(receiver)
-        check_words(sender)
         pair.destination.check()
         seen += _check_flushes(log.read_text(), pair.into)
         pair.complete()

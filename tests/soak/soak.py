@@ -188,6 +188,8 @@ class Soak:
             top,
             "--to",
             "bob",
+            "--timeout",
+            "30",
             "--at",
             f"127.0.0.1:{self._port}",
             *options,

@@ -125,6 +125,8 @@ class Pair:
         """Every effect that was carried out, but those of workers."""
         self.publishing = False
         self.skip: set[int] = set()
+        self.unpublishable: set[int] = set()
+        """Files to which the receiver's disk cannot give their names."""
         """Entries that the receiver leaves out when it publishes."""
         self.consent: Callable[[Summary], bool] = lambda _: True
         self.sender.start()
@@ -225,12 +227,13 @@ class Pair:
         """The receiver's disk publishes what is ready."""
         if self.publishing:
             self.publishing = False
-            for entry in self.ready - self.skip:
+            for entry in self.ready - self.skip - self.unpublishable:
                 start = self.manifest.offset(entry)
                 end = start + self.manifest.entries[entry].size
                 self.published[entry] = bytes(self.stored[start:end])
             size = sum(map(len, self.published.values()))
-            self.receiver.published(len(self.published), size, NOW)
+            lost = sorted(self.ready & self.unpublishable)
+            self.receiver.published(len(self.published), size, NOW, lost)
             self.pump()
 
     def refuse(self, entry: int) -> None:

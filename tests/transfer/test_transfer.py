@@ -266,6 +266,15 @@ def test_mf03_more_than_the_limit_is_declined_with_the_count() -> None:
         assert not pair.of(fx.Consent)
 
 
+def test_what_could_not_be_published_is_named_by_the_sender() -> None:
+    pair = Pair([file("a", 30), file("b", 3), file("c", 5)])
+    pair.unpublishable = {1}
+    pair.run()
+    (delivered,) = pair.of(fx.Delivered)
+    assert (delivered.receipt.files, delivered.receipt.skipped) == (2, 1)
+    assert [entry for entry, _ in delivered.failed] == [1]
+
+
 def test_misuse_of_ours_is_a_value_error() -> None:
     pair = Pair([file("a", 30)])
     for call in (
