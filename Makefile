@@ -59,7 +59,8 @@ nightly: $(READY) ## hours: seeds, kill points at every call, every error of eve
 	@$(BIN)/python -m tests.sim.run --seeds 0:100000 --all-faults
 	@$(BIN)/python -m tests.torture --points 3000
 	@$(BIN)/python -m tests.torture --every-call
-	@SECURECP_THOROUGH=1 $(BIN)/pytest -n $(WORKERS) tests/faults $(wildcard tests/crash)
+	@SECURECP_THOROUGH=1 $(BIN)/pytest -n $(WORKERS) tests/faults
+	@$(BIN)/python -m tests.crash --states 10000
 	@$(BIN)/python -m tests.soak --transfers $(TRANSFERS)
 
 format: $(READY) ## lay out the code and sort its imports

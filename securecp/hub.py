@@ -74,7 +74,7 @@ class Hub:
 
     def deadline(self) -> float | None:
         """When to wake."""
-        if any(session.connection.closed for session in self.sessions):
+        if any(session.connection.closed and not session.waits for session in self.sessions):
             return -math.inf  # its last word has left: `advance` has its end to tell
         times = [session.deadline() for session in self.sessions]
         times.append(self._exchange.deadline())

@@ -87,11 +87,14 @@ class ReceiveSession(Session):
         self.consented = False
         """Whether we have taken the offer."""
         self._intake: Intake | None = None
+        self._opening: _Opening | None = None
+        """What the workshop makes ready."""
         self._offered = False
         self._refusal: SecurecpError | None = None
         """Why we said no, or stopped; the session is over when the peer has heard it."""
         self._parts_at: float | None = None
         """When we do not wait for that any longer."""
+        self._publishing = False
         self._complete: Complete | None = None
         self._receipt_until = 0.0
         self._report: Report | None = None
@@ -126,7 +129,7 @@ class ReceiveSession(Session):
             assert self._refusal is not None
             self._stop(self._refusal, transport.CLOSE_FAILED, "it does not go on")
         elif self._complete is not None and (
-            self.connection.control_idle or now >= self._receipt_until
+            self.waits or self.connection.control_idle or now >= self._receipt_until
         ):
             self._conclude()
         elif not self._offered and now - self.started_at > OFFER_PATIENCE:
@@ -173,11 +176,14 @@ class ReceiveSession(Session):
         except StorageError as error:
             self._give_up(error)
 
+    def _report_progress(self) -> None:
+        """Nothing is on its way before the store is ready, nor after we have said that it stops."""
+        if self._intake is not None:
+            super()._report_progress()
+
     def _progress(self) -> tuple[int, int]:
-        if self._intake is None:
-            return 0, 0
-        self._skipped = self._intake.skipped
-        return self._intake.progress()
+        self._skipped = self._content.skipped
+        return self._content.progress()
 
     def _take(self, effect: object) -> None:
         """An effect that has to do with content."""
@@ -189,6 +195,7 @@ class ReceiveSession(Session):
         return self._intake
 
     def _publish(self, _: Publish) -> None:
+        self._publishing = True
         self._done_elsewhere(self._content.publish, self._published)
 
     def _completed(self, effect: Complete) -> None:
@@ -196,7 +203,7 @@ class ReceiveSession(Session):
         self._receipt_until = self._now + RECEIPT_PATIENCE
 
     def _declined(self, effect: Declined) -> None:
-        self._refusal = DeclinedError(f"declined: {effect.reason}")
+        self._part(DeclinedError(f"declined: {effect.reason}"))
 
     def _aborted(self, effect: Aborted) -> None:
         self.code = effect.code
@@ -233,6 +240,8 @@ class ReceiveSession(Session):
                 self._done_elsewhere(lambda: self._ask(offered), self._answered, aside=True)
 
     def _answered(self, yes: bool) -> None:
+        if self._refusal is not None:  # a newer session goes on, and asks for itself
+            return
         if yes:
             self.consented = True
             self.party.accept()
@@ -252,24 +261,26 @@ class ReceiveSession(Session):
 
     def _part(self, error: SecurecpError) -> None:
         """The last word is on its way."""
-        self._write()
         self._refusal = error
+        if self.waits:
+            self.fail(error)
+            return
+        self._write()
         self._parts_at = self._now + PARTING
 
     def _prepare(self, effect: Prepare) -> None:
         """In the workshop, behind the end of an older session of the same transfer."""
-        made: list[Intake] = []
+        opening = self._opening = _Opening()
 
         def prepare() -> object:
-            intake, store = self._open(effect.manifest)
-            made.append(intake)
-            return store.prepare(effect.manifest)
+            opening.intake, opening.store = self._open(effect.manifest)
+            return opening.store.prepare(effect.manifest)
 
         def prepared(result: object) -> None:
-            self._intake = made[0] if made else None
-            if self.over or self._refusal is not None:
-                self._clean_up()
-            elif isinstance(result, Exception):
+            if self._opening is None:  # it is over, and what was opened has been suspended
+                return
+            self._intake, self._opening = opening.intake, None
+            if isinstance(result, Exception):
                 self._clean_up()
                 self._cannot(result)
             else:
@@ -368,17 +379,26 @@ class ReceiveSession(Session):
         self._finish()
 
     def _gone(self, error: SecurecpError) -> None:
+        if self.over:
+            return
         if self._refusal is not None:
             self.fail(self._refusal)
         elif self._complete is not None:
             self._conclude()
+        elif (
+            self._publishing
+        ):  # it arrives all the same, whatever they do to keep us from saying so
+            self.waits = True
         else:
             self.fail(error)
 
     def _clean_up(self) -> None:
+        """Also of what is still being opened: the next in the workshop may want the same."""
         if self._intake is not None:
             self._intake.end()
-            self._intake = None
+        elif self._opening is not None:
+            self._workshop.start(self._opening.suspend, _nothing)
+        self._intake = self._opening = None
 
     handlers: ClassVar[Handlers] = {
         Consent: _consent,
@@ -389,6 +409,18 @@ class ReceiveSession(Session):
         Aborted: _aborted,
         **dict.fromkeys(CONTENT_EFFECTS, _take),
     }
+
+
+class _Opening:
+    """A store that is made ready in the workshop, and suspended there if it ends before."""
+
+    intake: Intake | None = None
+    store: Store | StreamSink | None = None
+
+    def suspend(self) -> None:
+        """Behind `prepare`, whatever became of that."""
+        if self.store is not None:
+            self.store.suspend()
 
 
 def _nothing(_: None | Exception) -> None:

@@ -63,6 +63,8 @@ class Session:
     def __init__(self, connection: Connection, workshop: Workshop, now: float) -> None:
         self.connection = connection
         self.over = False
+        self.waits = False
+        """Whether it goes on without its connection, until the workshop has done its last job."""
         self.failure: SecurecpError | None = None
         """Why it ended without success."""
         self.code: int | None = None
@@ -104,7 +106,7 @@ class Session:
             self._work()
         except ProtocolError as error:
             self.connection.close(transport.CLOSE_PROTOCOL, error.message)
-            self.fail(error)
+            self._gone(error)
 
     def deadline(self) -> float | None:
         """When `advance` is due even if nothing comes."""

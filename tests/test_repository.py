@@ -26,13 +26,14 @@ CLAIMED = {
     "DG": {*range(1, 18)},
     "HS": {*range(1, 21)},
     "TR": {*range(1, 24)},
-    "MF": {*range(1, 7), 12, 14, 15, 17, 19},
-    "FS": {*range(1, 6), 9, 13, 14},
-    "CL": {1, 2, 6, 7, 12, 13, 14},
-    "KC": {1, 2, 4, 6, 8},
+    "MF": {*range(1, 25)},
+    "FS": {*range(1, 22)},
+    "CL": {*range(1, 18)},
+    "MB": {6, 7, 9, 10, 11},
+    "KC": {1, 2, 4, 6, 8, 10},
     "RV": {*range(1, 12), 14, 15},
     "RL": {*range(1, 12)},
-    "F": {6, 7, 11, *range(20, 26), 29, *range(33, 37)},
+    "F": {*range(1, 8), *range(11, 26), 29, *range(33, 46), *range(47, 51)},
 }
 IDS = [f"{area}-{number:02}" for area, numbers in CLAIMED.items() for number in sorted(numbers)]
 

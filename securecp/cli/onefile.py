@@ -11,7 +11,9 @@ from securecp.cli.text import quoted
 
 if TYPE_CHECKING:
     from securecp.cli.output import Output as Words
+    from securecp.disk.pipe import PipeSink
     from securecp.disk.settle import Conflict
+    from securecp.errors import StorageError
     from securecp.net.stores import Output
 
 STDOUT = "-"
@@ -55,7 +57,11 @@ def place(output: str, *, overwrite: bool, ring: Callable[[], None], **options: 
         from securecp.disk.pipestore import PipeStore, PipeStream
 
         sink = PipeSink(1, ring)
-        return Output(lambda _peer: PipeStore(sink), lambda _peer, _offered: PipeStream(sink))
+        return Output(
+            lambda _peer: PipeStore(sink),
+            lambda _peer, _offered: PipeStream(sink),
+            trouble=lambda: _trouble(sink),
+        )
     from securecp.disk.streamstore import NamedStore, StreamStore, output_place
 
     folder, name = output_place(output)
@@ -64,4 +70,14 @@ def place(output: str, *, overwrite: bool, ring: Callable[[], None], **options: 
     return Output(
         lambda peer: NamedStore(folder, name, conflict=conflict, peer=peer, **options),
         lambda _peer, _offered: StreamStore(folder, conflict=conflict, reserve=reserve, name=name),
+        lasts=True,
     )
+
+
+def _trouble(sink: "PipeSink") -> "StorageError | None":
+    """Why nothing more can be written, once nobody writes."""
+    from securecp.errors import StorageError
+
+    if sink.error is None and sink.used:
+        return StorageError("the output has a part of what did not come to its end")
+    return sink.error

@@ -109,6 +109,8 @@ class Publisher:
 
     def _run(self) -> Report:
         plan = self._plan
+        if plan.saving is not None and plan.saving.damaged:
+            raise OSError("an earlier flush has failed")
         before = self._published_before()
         present = self._present(before)
         parts = self._completed({*before, *present})

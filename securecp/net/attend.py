@@ -136,14 +136,16 @@ class _Receiving:
         for session in self._over:
             self._ended(now, self._visits.end(session))
         self._over.clear()
-        for until, error in list(self._pending.values()):
+        for key, (until, error) in list(self._pending.items()):
             if now >= until:
-                self._end(error)
+                del self._pending[key]
+                self._end_unless_busy(error)
         if self._visits and now >= self._poll_at:
             self._poll_at = now + _POLL
             self._turn_out()
         if self._running.stopping:
             self._end(InterruptedTransferError("stopped"))
+        self._look_at_output()
 
     def deadline(self) -> float | None:
         """When the next patience ends, or the next look is due."""
@@ -151,6 +153,13 @@ class _Receiving:
         if self._visits:
             times.append(self._poll_at)
         return min(times, default=None)
+
+    def _look_at_output(self) -> None:
+        """Who has the output hears by themselves that it is of no use any more."""
+        output = self._options.output
+        error = None if output is None else output.trouble()
+        if error is not None and self._code is None and not self._busy():
+            self._end(error)
 
     def _turn_out(self) -> None:
         """Whoever has been blocked meanwhile is not here any more."""
@@ -204,11 +213,11 @@ class _Receiving:
 
         offered = self._visits.offered(visit, offered)
         self._table.begin(visit.number, offered.peer, sending=False)
-        if offered.approved:
-            self._pending.pop(visit.key, None)
+        self._pending.pop(visit.key, None)
         one = offered.stream or (offered.files, offered.entries) == (1, 1)
         if self._options.output is not None and not one:
-            return Decision.DECLINE  # there is one place, for one file
+            visit.fits = False  # there is one place, for one file
+            return Decision.DECLINE
         return self._options.policy(offered)
 
     def _tell(self, session: "Session", event: Event) -> None:
@@ -232,23 +241,41 @@ class _Receiving:
             self._visits.remember(visit)
         for told in self._visits.released(visit):
             self._emit(told)
-        if self._options.once:
-            self._wait_or_end(now, visit, error)
-        elif not isinstance(error, FullError):  # that goes on by itself, and has been told
+        if self._options.once and self._may_come_back(visit, error):
+            until = now + self._options.wait
+            self._pending[visit.key] = until, error
+            self._emit(visit.stamped(Waiting(visit.session.peer, error.message, until - now)))
+        elif self._options.once and visit.fits and visit.offer is not None and not self._busy():
+            self._end(error)
+        elif self._options.once or not isinstance(error, FullError):  # else it goes on by itself
             self._visits.forget(visit)
             outcome = Outcome(visit.session.peer, visit.number, error=error)
             self._emit(visit.stamped(failed(outcome)))
         self._table.end(visit.number)
 
-    def _wait_or_end(self, now: float, visit: Visit, error: SecurecpError) -> None:
-        """With `once`: whoever was cut off in the middle may come back."""
-        session, wait = visit.session, self._options.wait
-        if wait > 0 and session.consented and is_resumable(error) and not session.cancelled:
-            until, _ = self._pending.setdefault(visit.key, (now + wait, error))
-            self._emit(visit.stamped(Waiting(session.peer, error.message, until - now)))
-        else:
+    def _may_come_back(self, visit: Visit, error: SecurecpError) -> bool:
+        """With `once`: whether somebody was cut off in the middle of what can go on."""
+        session, output = visit.session, self._options.output
+        if not session.consented or session.cancelled or not is_resumable(error):
+            return False
+        lasts = visit.offer is not None and not visit.offer.stream
+        return self._options.wait > 0 and lasts and (output is None or output.lasts)
+
+    def _busy(self) -> bool:
+        """Whether there is an offer that is not over, or may go on: with `once`, no other ends us.
+
+        Sessions that have offered nothing are no transfers.
+        """
+        return bool(self._pending) or any(
+            visit.offer is not None and visit.fits and not visit.session.over
+            for visit in self._visits
+        )
+
+    def _end_unless_busy(self, error: SecurecpError) -> None:
+        if not self._busy():
             self._end(error)
 
     def _end(self, error: SecurecpError) -> None:
-        self._error = error
+        """The first reason counts."""
+        self._error = self._error or error
         self._station.ring()

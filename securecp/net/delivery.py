@@ -1,4 +1,4 @@
-"""What becomes of one recipient, over as many sessions as it takes; no I/O (SPEC §8.8).
+"""What becomes of one recipient, over as many sessions as it takes; no I/O (SPEC §8.11).
 
     calling ── connected ──> meeting ── done, declined, … ──────────────> over
        │                      │   ^

@@ -7,6 +7,7 @@ from securecp.events import Offered
 
 if TYPE_CHECKING:
     from securecp.disk.settle import Conflict
+    from securecp.errors import SecurecpError
     from securecp.net.attend import ReceiveOptions
     from securecp.receiving import Store, StreamSink
 
@@ -16,6 +17,10 @@ class Output(NamedTuple):
 
     open_store: "Callable[[bytes], Store]"
     open_stream: "Callable[[bytes, Offered], StreamSink]"
+    lasts: bool = False
+    """Whether a file that was cut off can go on there in another session."""
+    trouble: "Callable[[], SecurecpError | None]" = lambda: None
+    """Why nothing can be put there any more."""
 
 
 def is_approved(options: "ReceiveOptions", offered: Offered) -> bool:

@@ -34,6 +34,8 @@ class Visit:
     """It was paused before, and as long as it stays so nobody need hear of it again."""
     held: list[Event] = field(default_factory=list)
     superseded: bool = False
+    fits: bool = True
+    """Whether there is a place for such an offer at all."""
     paused: bool = False
 
     @property

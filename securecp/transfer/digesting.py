@@ -7,7 +7,7 @@
 What is under way is bounded. Zeros (ZEROS) are in none of these lines.
 """
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator
 
 from securecp.transfer.chunks import DIGEST_LENGTH, Digests
@@ -55,6 +55,8 @@ class Digesting:
         self._under_way: dict[int, tuple[Chunk, int]] = {}
         """Each with the bytes that it counts for."""
         self._bytes = 0
+        self._busy: Counter[int] = Counter()
+        """Files with chunks under way: how many."""
         self._limit: int | None = None
         self.digests = Digests(manifest)
 
@@ -79,7 +81,7 @@ class Digesting:
 
     def busy_with(self, entry: int) -> bool:
         """Whether a chunk of the file is under way."""
-        return any(chunk.entry == entry for chunk, _ in self._under_way.values())
+        return entry in self._busy
 
     def drop(self, entry: int) -> None:
         """Give out no more of this file."""
@@ -111,6 +113,9 @@ class Digesting:
             raise ValueError(f"chunk {number} was not to be digested")
         chunk, weight = found
         self._bytes -= weight
+        self._busy[chunk.entry] -= 1
+        if not self._busy[chunk.entry]:
+            del self._busy[chunk.entry]
         return chunk
 
     def keep(self, chunk: Chunk, digest: bytes) -> None:
@@ -133,6 +138,7 @@ class Digesting:
             ahead = self.marks[chunk.number] == HAVE
             weight = chunk.length // AHEAD_SHARE if ahead else chunk.length
             self._under_way[chunk.number] = chunk, weight
+            self._busy[chunk.entry] += 1
             self._bytes += weight
             if chunk.entry not in self._open:
                 chunks = self._manifest.chunks(chunk.entry)

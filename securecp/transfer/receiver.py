@@ -312,6 +312,11 @@ class Receiver(Consenting):
             self.state = State.PUBLISHING
             self._effects.append(Publish())
 
+    def _abort_late(self, message: messages.Abort) -> None:
+        """Once publishing has begun, all of it arrives."""
+        if any(isinstance(effect, Publish) for effect in self._effects):
+            self._peer_aborted(message)
+
     def _too_late(self, _: messages.Message) -> None:
         """A file failed at the sender after all was verified here: it has arrived nevertheless."""
 
@@ -454,7 +459,7 @@ class Receiver(Consenting):
         State.PUBLISHING: {
             messages.Failed: _too_late,
             messages.Finished: _too_late,
-            messages.Abort: Party._peer_aborted,
+            messages.Abort: _abort_late,
         },
         State.COMPLETE: {
             messages.Failed: _too_late,

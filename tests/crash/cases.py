@@ -1,14 +1,13 @@
 """What is sent in the crash tests, and what must come of it."""
 
+from securecp.transfer.entries import LINK, Entry
 from tests.crash.meeting import SMALL, Case
 from tests.disk.support import file, folder
 
 TIMES = 1_600_000_000 * 10**9 + 123_456_789
 
 
-def _link(name: bytes, target: bytes, parent: int = 0):  # type: ignore[no-untyped-def]
-    from securecp.transfer.entries import LINK, Entry
-
+def _link(name: bytes, target: bytes, parent: int = 0) -> Entry:
     return Entry(LINK, parent, name, 0, 0o777, TIMES, target)
 
 

@@ -80,6 +80,34 @@ def test_one_recipient_who_declines_keeps_nobody_else_from_it(tmp_path: Path) ->
     assert (told.code, told.peer, told.transfer, told.resumable) == (3, peer("carol"), 2, False)
 
 
+def test_once_a_refused_offer_ends_nothing_that_is_under_way(tmp_path: Path) -> None:
+    """Neither what runs nor what the person is asked about; when nothing is, it ends it all."""
+    answer = threading.Event()
+
+    def ask(_: Offered) -> bool:
+        return answer.wait(PATIENCE)
+
+    def policy(offered: Offered) -> Decision:
+        return Decision.ASK if offered.peer == peer("alice") else Decision.DECLINE
+
+    bob = Receiver(tmp_path / "in", once=True, policy=policy, ask=ask)
+    alice = Sender(bob, paths=[write(tmp_path / "wanted", 1000)])
+    carol = Sender(bob, name="carol", paths=[write(tmp_path / "unwanted", 1000)])
+    with started(bob, alice):
+        bob.until(Offered)
+        with started(carol):
+            assert isinstance(carol.ended()[0].error, DeclinedError)
+            assert bob.until(Failed).peer == peer("carol")
+        answer.set()
+        assert alice.ended()[0].done is not None
+        assert bob.ended() == 0
+    assert os.listdir(tmp_path / "in") == ["wanted"]
+    bob = Receiver(tmp_path / "in", once=True, policy=policy)
+    carol = Sender(bob, name="carol", paths=[tmp_path / "unwanted"])
+    with started(bob, carol), pytest.raises(DeclinedError):
+        bob.ended()
+
+
 def test_kc10_who_is_blocked_meanwhile_is_cut_off(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

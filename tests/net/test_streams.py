@@ -10,12 +10,19 @@ from random import Random
 
 import pytest
 
-from securecp.disk.pipe import PipeSink
+from securecp.disk.pipe import GONE, PipeSink
 from securecp.disk.pipestore import PipeStore, PipeStream
-from securecp.errors import DeclinedError, InterruptedTransferError, SecurecpError
-from securecp.events import Connected, Offered, Progress
+from securecp.errors import (
+    DeclinedError,
+    InterruptedTransferError,
+    SecurecpError,
+    StorageError,
+)
+from securecp.events import Connected, Failed, Offered, Progress
+from securecp.net.running import Running
 from securecp.net.sources import Stream
 from securecp.net.stores import Output
+from tests.net.test_resuming import lose_all
 from tests.net.waiting import Receiver, Sender, started, write
 
 SIZE = 3_000_000
@@ -133,11 +140,19 @@ def reader() -> Iterator[tuple[Output, list[bytes]]]:
     thread = threading.Thread(target=read, daemon=True)
     thread.start()
     sink = PipeSink(writing)
-    yield Output(lambda _: PipeStore(sink), lambda _peer, _offered: PipeStream(sink)), found
+    yield _output(sink), found
     sink.close()
     os.close(writing)
     thread.join(10)
     os.close(reading)
+
+
+def _output(sink: PipeSink) -> Output:
+    return Output(
+        lambda _: PipeStore(sink),
+        lambda _peer, _offered: PipeStream(sink),
+        trouble=lambda: sink.error,
+    )
 
 
 @pytest.mark.parametrize("what", ["stream", "file"])
@@ -155,18 +170,64 @@ def test_an_output_takes_a_stream_or_a_file(tmp_path: Path, what: str) -> None:
     assert os.listdir(tmp_path / "in") == []
 
 
-def test_an_output_takes_no_folder(tmp_path: Path) -> None:
+def test_an_output_takes_no_folder_and_waits_for_what_it_takes(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     write(tmp_path / "folder" / "file", 10)
     with reader() as (output, found):
-        receiver = Receiver(tmp_path / "in", once=True, output=output)
-        sender = Sender(receiver, paths=[tmp_path / "folder"])
-        with started(receiver, sender):
-            (outcome,) = sender.ended()
+        receiver = Receiver(tmp_path / "in", once=True, output=output, wait=60.0)
+        unsuitable = Sender(receiver, name="carol", paths=[tmp_path / "folder"])
+        sender = Sender(receiver, paths=[_file(tmp_path)])
+        with started(receiver, unsuitable):
+            (outcome,) = unsuitable.ended()
             assert isinstance(outcome.error, DeclinedError)
-            with pytest.raises(DeclinedError):
-                receiver.ended()
-    assert found == []
+            assert receiver.until(Failed).code == DeclinedError.exit_code
+            with started(sender):
+                (outcome,) = sender.ended()
+                assert outcome.done is not None
+                assert receiver.ended() == 0
+    assert b"".join(found) == some()
+
+
+def test_an_output_in_use_is_not_taken_away_by_the_next_who_wants_it(tmp_path: Path) -> None:
+    with reader() as (output, found), streaming(some(), closes=False) as (stream, pipe):
+        receiver = Receiver(tmp_path / "in", once=True, output=output, wait=60.0)
+        sender = Sender(receiver, sources=stream)
+        late = Sender(receiver, name="carol", paths=[_file(tmp_path)])
+        with started(receiver, sender):
+            receiver.until(Progress)
+            with started(late):
+                (outcome,) = late.ended()
+                assert isinstance(outcome.error, DeclinedError)
+            pipe.end()
+            (outcome,) = sender.ended()
+            assert outcome.done is not None
+            assert receiver.ended() == 0
+    assert b"".join(found) == some()
+
+
+def test_nobody_waits_for_a_stream_that_was_cut_off(tmp_path: Path) -> None:
+    """It cannot go on; what reads the output had better hear that there is no more."""
+    with reader() as (output, _), streaming(some(), closes=False) as (stream, _):
+        receiver = Receiver(tmp_path / "in", once=True, output=output, wait=60.0)
+        sender = Sender(receiver, sources=stream)
+        with started(receiver, sender):
+            receiver.until(Progress)
+            receiver.running.call(lambda: lose_all(receiver))
+            with pytest.raises(InterruptedTransferError):
+                receiver.ended(5.0)
+
+
+def test_a_reader_that_has_gone_ends_who_waits_for_something_to_give_it(tmp_path: Path) -> None:
+    reading, writing = os.pipe()
+    running = Running()
+    sink = PipeSink(writing, lambda: running.call(lambda: None))
+    receiver = Receiver(tmp_path / "in", once=True, output=_output(sink), running=running)
+    with started(receiver):
+        os.close(reading)
+        with pytest.raises(StorageError, match=GONE):
+            receiver.ended(5.0)
+    sink.close()
+    os.close(writing)
 
 
 def _file(folder: Path) -> Path:

@@ -15,6 +15,11 @@ CHECKPOINT = "tests/disk/test_checkpoint.py"
 SPARSE = "tests/disk/test_sparse.py"
 DELTA = "tests/disk/test_delta.py"
 KILL = "tests/disk/test_kill.py"
+POWER = "tests/disk/test_powercut.py"
+CRASH = (
+    "tests/crash/test_crash.py"
+    "::test_f17_i1_i3_i4_i5_i8_what_a_power_cut_leaves_becomes_the_right_thing"
+)
 
 EDITS = (
     Edit(
@@ -421,5 +426,57 @@ EDITS = (
         'if any(part.startswith(".") for part in parts):',
         'if any(part == "." for part in parts):',
         ("tests/disk/test_safety.py::test_fs13_home_and_system_folders_are_refused",),
+    ),
+    Edit(
+        "claims stay while their bytes are written over",
+        "securecp/disk/saving.py",
+        "                self._journal.append(records.doubted([entry]), durable=True)\n",
+        "                pass\n",
+        (
+            f"{POWER}::test_f17_i1_claims_are_void_on_the_disk_before_their_bytes_are_written_over",
+            f"{CRASH}[restart in one tick]",
+        ),
+    ),
+    Edit(
+        "after a failed flush the rest is published",
+        "securecp/disk/publishing.py",
+        '            raise OSError("an earlier flush has failed")\n',
+        "            pass\n",
+        (f"{POWER}::test_f14_after_a_failed_flush_nothing_is_published",),
+    ),
+    Edit(
+        "the names of new parts are left to luck",
+        "securecp/disk/saving.py",
+        "        if sync:\n            for key in keys:\n",
+        "        if sync:\n            for key in ():\n",
+        (f"{CHECKPOINT}::test_data_is_flushed_before_it_is_written_down", f"{CRASH}[tree]"),
+    ),
+    Edit(
+        "names revealed in a directory that was there are left to luck",
+        "securecp/disk/layout.py",
+        "        for key in parents:",
+        "        for key in ():",
+        (f"{POWER}::test_f17_i4_names_revealed_in_a_directory_that_was_there_are_flushed",),
+    ),
+    Edit(
+        "a log goes on behind what was never flushed",
+        "securecp/disk/log.py",
+        "                os.ftruncate(self._descriptor, self._durable)\n",
+        "                pass\n",
+        (f"{POWER}::test_f14_a_log_goes_back_to_what_was_flushed",),
+    ),
+    Edit(
+        "a part that was lost keeps its name",
+        "securecp/disk/holding.py",
+        "sorted(lost | found.gone)",
+        "sorted(lost)",
+        (f"{POWER}::test_f17_i8_a_part_of_which_nothing_was_claimed_is_not_left_behind",),
+    ),
+    Edit(
+        "parts stay that nobody will go on with",
+        "securecp/disk/store.py",
+        "        if self._saving is None or self._saving.worthless:\n",
+        "        if self._saving is None:\n",
+        (f"{POWER}::test_f14_where_nothing_could_be_kept_nothing_stays",),
     ),
 )

@@ -2,10 +2,12 @@
 
 Data and journal are apart, as on a real disk. What was stored reaches the platter some time or
 other; a checkpoint writes out the data first and the journal then. A crash takes any part of what
-is newer. So a resumed transfer finds what a real one would find.
+is newer. A flush that fails leaves what it was to write in doubt until it is written anew. So a
+resumed transfer finds what a real one would find.
 """
 
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from random import Random
 
 from blake3 import blake3
@@ -14,7 +16,7 @@ from securecp.errors import FullError, StorageError
 from securecp.transfer.holdings import Holdings, zero_digest
 from securecp.transfer.manifest import FILE, Chunk, Manifest
 from tests.sim.host import SimulationError
-from tests.sim.options import DiskFaults, Scale
+from tests.sim.options import DiskFaults, Harm, Scale
 from tests.sim.tree import Tree
 
 
@@ -46,7 +48,12 @@ class MemoryDisk:
     published: dict[int, bytes] | None = None
     good_before: int = 0
     """Bytes that were good when the latest session ended."""
-    lossless: bool = True
+    harm: Harm = field(default_factory=Harm)
+    note: Callable[[str], None] = lambda _: None
+    saved: Callable[[], None] = lambda: None
+    """Called after each checkpoint."""
+    published_now: Callable[[], None] = lambda: None
+    """Called when all is published, and nobody has been told."""
 
     def __post_init__(self) -> None:
         size = self.tree.manifest.size
@@ -56,8 +63,30 @@ class MemoryDisk:
         self.journal: dict[int, bytes] = {}
         self.pending: dict[int, bytes] = {}
         """Good, and not in the journal yet."""
+        self.doubtful: set[int] = set()
+        """Chunks that a flush could not write, and that nobody will flush again."""
+        self.touched = False
+        """The parts are newer than what the journal says."""
+        self.copies: list[dict[int, bytes]] = []
+        self._flushes = 0
+
+    def fails(self, what: str) -> bool:
+        """Whether this flush fails; what it was to write is in doubt."""
+        self._flushes += what == "flush"
+        harm = self.harm
+        if (what == "flush" and self._flushes == harm.flush) or (what == "naming" and harm.naming):
+            self.harm = replace(harm, naming=harm.naming and what != "naming")
+            self.note(f"{what} failed")
+            self.doubtful |= self.written
+            self.written.clear()
+            self.pending.clear()
+            self.good_before = self.weight(self.journal)
+            return True
+        return False
 
     def checkpoint(self) -> None:
+        if self.journal:
+            self.copies.append(dict(self.journal))
         for number in self.written:
             start, end = self.tree.manifest.span(range(number, number + 1))
             self.platter[start:end] = self.data[start:end]
@@ -73,14 +102,33 @@ class MemoryDisk:
     def crash(self) -> None:
         """Of what is newer than the checkpoint, anything may be lost."""
         self.note_end()
-        for number in self.written:
+        for number in sorted(self.written | self.doubtful):
             start, end = self.tree.manifest.span(range(number, number + 1))
-            if self.rng.random() < 0.5:
+            if number in self.doubtful or self.rng.random() < 0.5:
                 self.data[start:end] = self.platter[start:end]
             else:
                 self.platter[start:end] = self.data[start:end]
         self.written.clear()
         self.pending.clear()
+        self._harm_journal()
+
+    def _harm_journal(self) -> None:
+        """Somebody loses the journal, or puts an older copy of it back."""
+        if not self.harm.journal or not self.journal or self.published is not None:
+            return
+        older = self.harm.journal == "older" and self.copies
+        self.note("journal older" if older else "journal lost")
+        self.journal = dict(self.rng.choice(self.copies)) if older else {}
+        self.touched = True
+        self.good_before = self.weight(self.journal)
+        self.harm = replace(self.harm, journal="")
+
+    def finished(self, published: dict[int, bytes]) -> None:
+        """The journal is forgotten; what was published stands there like any other file."""
+        self.journal.clear()
+        self.pending.clear()
+        self.good_before = 0
+        self.before.update(published)
 
     def note_end(self) -> None:
         """A session ends, however: so much was good."""
@@ -105,7 +153,8 @@ class MemoryStore:
         self._broken: list[tuple[int, str]] = []
         self._prepared = False
         self._held: set[int] = set()
-        self._stat_unchanged = rng.random() < 0.7
+        self._stat_unchanged = rng.random() < 0.7 and not disk.touched
+        self._damaged = False
         self._stored = 0
         self._saved_at = 0.0
         self.unsaved = 0
@@ -157,6 +206,7 @@ class MemoryStore:
         self._stored += len(data)
         self.unsaved += len(data)
         if self._stored > self._full_at >= 0:
+            self.disk.note("disk full")
             raise FullError("no room on the disk", needed=self._tree.size - self._stored)
 
     def _write(self, offset: int, data: bytes) -> None:
@@ -167,8 +217,10 @@ class MemoryStore:
             if number in self.disk.journal:
                 raise SimulationError(f"chunk {number} is written over, and the journal has it")
             self.disk.written.add(number)
+            self.disk.doubtful.discard(number)
             if manifest.chunk(number).entry == self.disk.breaks and not self._broken:
                 self._broken.append((self.disk.breaks, "a bad sector"))
+                self.disk.note("file broken")
 
     def _check_waiting(self, offset: int, end: int) -> None:
         """Only files that are neither verified nor published may get bytes."""
@@ -190,10 +242,12 @@ class MemoryStore:
         data = self.data[chunk.offset : chunk.offset + chunk.length]
         if self._rotten and self._rng.random() < 0.5:
             self._rotten = False
-            data[0] ^= 1
+            self.disk.note("rotten")
+            data[0] ^= 0x80  # unlike what `Tree.altered` does
         return blake3(data).digest()
 
     def zeros(self, chunks: range) -> None:
+        self.disk.note("zeros")
         start, end = self._tree.manifest.span(chunks)
         self._write(start, bytes(end - start))
         self.zeroed |= set(chunks)
@@ -209,6 +263,7 @@ class MemoryStore:
         if number not in self._held:
             raise SimulationError(f"chunk {number} was missed, and was not held")
         self._held.remove(number)
+        self.disk.note("missed")
         self.disk.forget(number)
 
     def forget(self, entry: int) -> None:
@@ -234,7 +289,7 @@ class MemoryStore:
         return self._broken
 
     def due(self, now: float) -> bool:
-        if not self.disk.pending:
+        if not self.disk.pending or self._damaged:
             self._saved_at = now
             return False
         return self.unsaved >= self.disk.scale.interval or now - self._saved_at >= 10
@@ -242,10 +297,22 @@ class MemoryStore:
     def checkpoint(self) -> None:
         if self.suspended:
             raise StorageError("it is closed")
+        if self.published is not None:
+            return  # it was asked for before
+        self._flush("flush")
         self.unsaved = 0
         self.disk.checkpoint()
+        self.disk.saved()
+
+    def _flush(self, what: str) -> None:
+        if self._damaged:
+            raise StorageError("an earlier flush has failed")
+        if self.disk.fails(what):
+            self._damaged = True
+            raise StorageError("the disk reports an error")
 
     def publish(self) -> MemoryReport:
+        self._flush("naming")
         manifest, disk = self._tree.manifest, self.disk
         starts = manifest.columns.starts
         published: dict[int, bytes] = {}
@@ -260,18 +327,22 @@ class MemoryStore:
         present = tuple(published) if disk.published == published else ()
         disk.published = published
         disk.checkpoint()
+        disk.published_now()
         return MemoryReport(len(published), sum(map(len, published.values())), present=present)
 
     def suspend(self) -> None:
         if self.suspended:
             raise SimulationError("suspended twice")
-        self.disk.checkpoint()
-        self.disk.note_end()
         self.suspended = True
+        if not self._damaged:
+            self.disk.checkpoint()
+            self.disk.note_end()
 
     def finished(self) -> None:
         if self.published is None:
             raise SimulationError("finished without anything published")
+        self.disk.note("finished")
+        self.disk.finished(self.published)
 
     @property
     def files(self) -> int:

@@ -85,6 +85,25 @@ class DiskFaults:
 
 
 @dataclass(frozen=True)
+class Harm:
+    """What becomes of that which should last; each strikes once in a run."""
+
+    journal: str = ""
+    """What the receiver's journal is after a crash: `lost`, or an `older` copy. It is killed for
+    that after a checkpoint, half of the times with the sender."""
+    memory: bool = False
+    """The sender's memory is lost when it is killed."""
+    flush: int = 0
+    """Which checkpoint finds a disk that cannot be written to."""
+    naming: bool = False
+    """The flush before files get their names fails."""
+    published: bool = False
+    """The receiver is killed when it has published and not yet told."""
+    delivered: bool = False
+    """The sender is killed when it has the receipt and has not yet said so."""
+
+
+@dataclass(frozen=True)
 class Scale:
     """A smaller world, so that few bytes show what a transfer of gigabytes does, and what is there
     before it begins."""
@@ -123,6 +142,7 @@ class Options:
     both_call: bool = False
     disk: DiskFaults = field(default_factory=DiskFaults)
     scale: Scale = field(default_factory=Scale)
+    harm: Harm = field(default_factory=Harm)
     crashes: tuple[tuple[str, float], ...] = ()
     """Which program is killed when, and started again."""
     calm_at: float = 40.0
@@ -185,6 +205,8 @@ LINK_FAULTS: dict[str, Draw] = {
 }
 FAULT_SHARE = 0.25
 CALM_SHARE = 0.08
+MOST = 30.0
+"""Seconds after which nobody is killed any more."""
 
 
 def _host(rng: Random) -> HostOptions:
@@ -208,8 +230,8 @@ def _size(rng: Random) -> int:
     if kind < 0.06:
         return rng.choice((0, 1, 1_200, 4_095))
     if kind < 0.97:
-        return int(2 ** rng.uniform(14, 18))
-    return rng.randint(1, 2) * 2**20
+        return int(2 ** rng.uniform(13.5, 17))
+    return rng.randint(1, 2) * 2**19
 
 
 def _disk(rng: Random) -> DiskFaults:
@@ -236,6 +258,31 @@ def _scale(rng: Random) -> Scale:
     return replace(scale, chunk=chunk, interval=interval, window=window)
 
 
+def _harm(rng: Random) -> Harm:
+    """From a `Random` of its own, like the scale."""
+    share = FAULT_SHARE / 3
+    return Harm(
+        journal=rng.choice(("lost", "older")) if rng.random() < FAULT_SHARE else "",
+        memory=rng.random() < FAULT_SHARE,
+        flush=rng.randint(1, 3) if rng.random() < FAULT_SHARE else 0,
+        naming=rng.random() < share,
+        published=rng.random() < share,
+        delivered=rng.random() < share,
+    )
+
+
+def _more_crashes(rng: Random, delay: float) -> tuple[tuple[str, float], ...]:
+    """Of both at once, or one after the other, while content flows."""
+    if rng.random() >= FAULT_SHARE / 2:
+        return ()
+    found: list[tuple[str, float]] = []
+    for _ in range(rng.randint(1, 3)):
+        when = delay * rng.uniform(5, 40)
+        for name in rng.choice((("sender",), ("receiver",), ("sender", "receiver"))):
+            found.append((name, min(when, MOST)))
+    return tuple(found)
+
+
 def swarm(seed: int) -> Options:
     """The options that belong to a seed."""
     rng = Random(seed)
@@ -247,11 +294,12 @@ def swarm(seed: int) -> Options:
         receiver_calls=rng.random() < 0.3,
         both_call=rng.random() < 0.1,
         scale=_scale(Random(f"scale {seed}")),
+        harm=_harm(Random(f"harm {seed}")),
     )
     delay = min(10 ** rng.uniform(-4, 0), 0.75)
     links = [LinkOptions(delay=delay), LinkOptions(delay=delay * rng.choice((1.0, 1.0, 3.0)))]
     if rng.random() < CALM_SHARE:
-        return replace(options, forth=links[0], back=links[1])
+        return replace(options, forth=links[0], back=links[1], harm=Harm())
     for draw in LINK_FAULTS.values():
         where = rng.choice(((0,), (1,), (0, 1)))
         if rng.random() < FAULT_SHARE:
@@ -264,5 +312,5 @@ def swarm(seed: int) -> Options:
         sender=_host(rng),
         receiver=_host(rng),
         disk=_disk(rng),
-        crashes=_crashes(rng, delay),
+        crashes=_crashes(rng, delay) + _more_crashes(Random(f"crashes {seed}"), delay),
     )

@@ -148,8 +148,13 @@ class Station:
                     self.world.note(f"{self.host.name} saved")
                 if event.skipped:
                     self.world.note(f"{self.host.name} skipped")
-                self.world.note(f"{self.host.name} done")
-                self.done.append(event)
+                if not self.killed_by_success():
+                    self.world.note(f"{self.host.name} done")
+                    self.done.append(event)
+
+    def killed_by_success(self) -> bool:
+        """Whether this is the moment to be killed in."""
+        return False
 
     def _over(self, session: Session) -> None:
         if session.failure is not None:

@@ -3,6 +3,7 @@
 Files may be sparse, and one may change while it is sent.
 """
 
+from collections.abc import Callable
 from random import Random
 from typing import Protocol
 
@@ -28,6 +29,7 @@ class Tree:
             entries.append(Entry(FILE, number % 2, b"file %d" % number, length, 0o644, number))
         self.manifest = Manifest(entries)
         self.size = size
+        self.note: Callable[[str], None] = lambda _: None
 
     def dig(self, rng: Random) -> None:
         """Make holes: runs of zeros, in some of the chunks of some files."""
@@ -136,6 +138,8 @@ class MemorySource:
     def _strike(self, offset: int) -> None:
         entry = self._tree.manifest.locate(offset)
         before = self._tree.contents[entry]
+        if self._pending.grows or self._pending.changes:
+            self._tree.note("source grows" if self._pending.grows else "source changes")
         if self._pending.grows:
             self._tree.change(entry, before + b"more")
         elif self._pending.changes:

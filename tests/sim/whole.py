@@ -6,6 +6,7 @@ the receiver has published every file as one whole version of its source.
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from random import Random
 from unittest import mock
 
@@ -55,7 +56,10 @@ class Whole:
         with self._scaled():
             self.tree = Tree(options.size, world.random("tree"))
             self.disk = self._disk(Random(f"disk {options.seed}"))
+        self.tree.note = self.disk.note = world.note
+        self.disk.saved, self.disk.published_now = self._saved, self._published
         self.memory = Memory()
+        self._harm = options.harm
         self._identities = [
             Identity.generate(world.random(f"identity {name}").randbytes)
             for name in ("sender", "receiver")
@@ -76,7 +80,7 @@ class Whole:
         """What the receiver has before anything comes."""
         if self.scale.holes:
             self.tree.dig(rng)
-        disk = MemoryDisk(self.tree, rng, self.scale)
+        disk = MemoryDisk(self.tree, rng, self.scale, harm=self.options.harm)
         files = list(self.tree.contents)
         if files and self.scale.before:
             some = rng.sample(files, rng.randrange(len(files)) + 1)
@@ -155,6 +159,7 @@ class Whole:
         station = SendStation(
             self.tree, faults, self.memory, self.world, self.left, ours, theirs, parameters
         )
+        station.killed_by_success = self._delivered  # type: ignore[method-assign]
         if self.options.both_call or not self.options.receiver_calls:
             station.call_at = RIGHT
         self.left.restart(station)
@@ -172,8 +177,44 @@ class Whole:
         self.right.restart(station)
         return station
 
+    @property
+    def _calm(self) -> bool:
+        """Whether nobody is killed any more."""
+        return self.world.clock.now >= self.options.calm_at
+
+    def _saved(self) -> None:
+        """Who loses the journal, or the memory, is killed for it when there is one."""
+        harm = self._harm
+        if self._calm or not harm.journal or not self.disk.journal:
+            return
+        if harm.journal == "older" and not self.disk.copies:
+            return
+        self._harm = replace(harm, journal="")
+        rng = self.world.random("killed after a checkpoint")
+        when = rng.choice((0.0, self.options.forth.delay * rng.uniform(0, 4)))
+        self.world.clock.after(when, self._crash_receiver)
+        if rng.random() < 0.5:
+            self.world.clock.after(when, self._crash_sender)
+
+    def _published(self) -> None:
+        if self._harm.published and not self._calm:
+            self._harm = replace(self._harm, published=False)
+            self.world.note("killed after publishing")
+            self._crash_receiver()
+
+    def _delivered(self) -> bool:
+        if not self._harm.delivered or not self.sender.alive or self._calm:
+            return False
+        self._harm = replace(self._harm, delivered=False)
+        self.world.note("killed after the receipt")
+        self._crash_sender()
+        return True
+
     def _crash_sender(self) -> None:
         self._bury(self.sender)
+        if self._harm.memory and self.memory.digests:
+            self.world.note("memory lost")
+            self.memory.digests.clear()
         done = self.sender.done
         self.sender = self._start_sender(DiskFaults())
         self.sender.done = done

@@ -1,4 +1,4 @@
-"""What must hold after every end, whatever was killed (ATTACKS B): each check raises `Broken`.
+"""What must hold after every end, whatever was killed: each check raises `Broken`.
 
 I1  a file under a visible name is byte for byte the offered one, and in the end with its time
 I2  nothing outside the destination has changed

@@ -43,6 +43,8 @@ class Shop:
         self.jobs: list[tuple[Callable[[], Any], Callable[[Any], None]]] = []
         self.log: list[str] = []
         self.idle = False
+        self.stops_at = ""
+        """The name of a job before which it makes a pause."""
 
     def start(self, job: Callable[[], Any], then: Callable[[Any], None]) -> None:
         self.jobs.append((job, then))
@@ -52,8 +54,11 @@ class Shop:
     def work(self) -> bool:
         if self.idle or not self.jobs:
             return False
+        name = getattr(self.jobs[0][0], "__name__", "")
+        if name and name == self.stops_at:
+            return False
         job, then = self.jobs.pop(0)
-        self.log.append(getattr(job, "__name__", type(job).__name__))
+        self.log.append(name or type(job).__name__)
         try:
             result = job()
         except Exception as error:

@@ -15,8 +15,9 @@ from securecp.events import Done, Offered, Paused, Progress, Resumed, Verifying
 from securecp.sending import SendSession
 from securecp.session import Decision
 from securecp.transfer import messages
+from securecp.transfer.consenting import Limits
 from securecp.transfer.manifest import Manifest
-from securecp.transport.connection import Connection
+from securecp.transport.connection import CLOSE_CANCELLED, Connection
 from tests.transfer.meeting import Files, Meeting, Reading, Shop
 from tests.transfer.pair import file, some_bytes
 
@@ -124,6 +125,55 @@ def test_f43_cancelled_while_the_destination_is_made_ready() -> None:
     assert isinstance(met.sender.failure, InterruptedTransferError)
 
 
+def test_a_newer_session_finds_nothing_in_use_while_the_older_is_being_opened() -> None:
+    """The workshop does one job after another: what follows `prepare` must be there in time."""
+    met = meeting()
+    met.shops[1].idle = True
+    met.turn()
+    met.receiver.supersede()
+    assert [job.__name__ for job, _ in met.shops[1].jobs] == ["prepare", "suspend"]
+    met.shops[1].idle = False
+    met.run()
+    assert files(met).calls("suspend") == [None]
+    assert met.sender.code == messages.CODE_SUPERSEDED
+
+
+@pytest.mark.parametrize("answer", [True, False])
+def test_an_answer_that_comes_after_a_newer_session_is_of_no_use(answer: bool) -> None:
+    """Nor is it a bug: the older session has its reason, and keeps it."""
+    met = meeting(policy=lambda _: Decision.ASK, ask=lambda _: answer)
+    met.shops[1].idle = True
+    met.turn()
+    met.receiver.supersede()
+    met.shops[1].idle = False
+    met.run()
+    assert met.sender.code == messages.CODE_SUPERSEDED
+    assert isinstance(met.receiver.failure, InterruptedTransferError)
+    assert not met.receiver.consented
+
+
+def test_an_offer_over_our_limits_is_left_when_they_do_not_go() -> None:
+    met = meeting()
+    met.receiver.party._limits = Limits(size=1)
+    met.wait(
+        5.0, lambda: bool(met.told(met.receiver, Offered)) or met.receiver._refusal is not None
+    )
+    met.cut = True
+    met.wait(11.0, lambda: met.receiver.over)
+    assert isinstance(met.receiver.failure, DeclinedError)
+    assert not met.told(met.receiver, Offered)
+
+
+def test_no_progress_is_told_of_what_has_stopped() -> None:
+    met = meeting()
+    met.wait(5.0, lambda: bool(met.told(met.receiver, Progress)))
+    files(met).wrong = FullError("the disk is full", needed=1)
+    met.run()
+    events = met.events[met.receiver]
+    paused = next(place for place, event in enumerate(events) if isinstance(event, Paused))
+    assert not [event for event in events[paused:] if isinstance(event, Progress)]
+
+
 def test_f12_a_full_disk_pauses_and_tells_what_it_needs() -> None:
     met = meeting()
     files(met).wrong = FullError("the disk is full", needed=12_345)
@@ -179,12 +229,12 @@ def test_i5_no_more_is_let_in_than_is_safe(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(keeping, "UNSAVED_LIMIT", MIB)
     window = 256 << 10
     met = meeting(window=window)
-    met.wait(5.0)
+    met.wait(60.0, lambda: met.receiver._publishing)
     assert MIB <= files(met).unsaved <= MIB + window
     assert not met.sender.over
     files(met).is_due = True
     met.wait(5.0, lambda: bool(files(met).calls("checkpoint")))
-    met.wait(5.0)
+    met.wait(60.0, lambda: met.receiver._publishing)
     assert files(met).calls("checkpoint")[0] >= MIB
     assert MIB <= files(met).unsaved <= MIB + window
     while not met.sender.over:
@@ -198,7 +248,7 @@ def test_i5_the_limit_of_the_rate_holds_beside_that(monkeypatch: pytest.MonkeyPa
     met = meeting(window=512 << 10, limit=2 * MIB)
     met.wait(0.3)
     assert files(met).unsaved < MIB
-    met.wait(5.0)
+    met.wait(60.0, lambda: met.receiver._publishing)
     assert files(met).unsaved <= MIB + (512 << 10)
     files(met).is_due = True
     met.wait(0.2)
@@ -246,6 +296,51 @@ def test_a_newer_session_takes_over() -> None:
     assert isinstance(met.sender.failure, InterruptedTransferError)
     met.receiver.supersede()
     assert files(met).calls("suspend") == [None]
+
+
+@pytest.mark.parametrize("how", ["close", "silence", "abort", "break the protocol"])
+def test_whoever_goes_while_all_is_published_does_not_hide_that_it_has_arrived(how: str) -> None:
+    """What is said of it, and runs for it, must not be the sender's choice."""
+    met = meeting()
+    met.shops[1].stops_at = "publish"
+    met.wait(60.0, lambda: met.receiver._publishing)
+    match how:
+        case "close":
+            met.left.close(CLOSE_CANCELLED, "the person left")
+        case "silence":
+            met.right.lose()
+        case "abort":
+            met.sender.party.abort(messages.CODE_INTERRUPTED, "the person left")
+        case _:
+            met.left.write(b"\0\0\0\1\xff")
+    met.turn()
+    assert not met.receiver.over
+    assert met.receiver.waits == (how != "abort")
+    met.shops[1].stops_at = ""
+    met.wait(4.0, lambda: met.receiver.over)
+    (done,) = met.told(met.receiver, Done)
+    assert done.files == 2 and met.receiver.failure is None
+    heard = how == "abort"
+    assert bool(files(met).calls("finished")) == heard, "who has not heard of it may ask again"
+
+
+def test_what_they_break_after_the_receipt_does_not_make_it_fail() -> None:
+    met = meeting()
+    met.wait(60.0, lambda: met.shops[1].log[-1:] == ["publish"])
+    met.receiver.party.control(b"")
+    met.left.write(b"\0\0\0\1\xff")
+    met.wait(5.0, lambda: met.receiver.over)
+    assert met.told(met.receiver, Done) and met.receiver.failure is None
+
+
+def test_a_newer_session_ends_who_only_waits_for_the_publishing() -> None:
+    met = meeting()
+    met.shops[1].stops_at = "publish"
+    met.wait(60.0, lambda: met.receiver._publishing)
+    met.right.lose()
+    met.turn()
+    met.receiver.supersede()
+    assert met.receiver.over and [job.__name__ for job, _ in met.shops[1].jobs][1:] == ["suspend"]
 
 
 def test_nothing_is_known_of_a_transfer_before_its_offer() -> None:
