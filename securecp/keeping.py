@@ -1,7 +1,7 @@
 """A store in the hands of a session: its slow jobs, how much it may take, and how it ends; no I/O.
 
     stored, not yet saved ── due ──► checkpoint, in the workshop, one at a time
-                          └─ 128 MiB ──► no more is let in until it is done (I5)
+                          └─ 64 MiB ───► no more is let in until it is done (I5)
 
 Whatever ends a session early, the store is suspended in the workshop, behind whatever it is busy
 with: a later session goes on from there (SPEC §9).
@@ -13,7 +13,7 @@ from typing import Protocol
 from securecp.errors import SecurecpError
 from securecp.session import Workshop
 
-UNSAVED_LIMIT = 128 << 20
+UNSAVED_LIMIT = 64 << 20
 """Bytes stored and not yet saved above which nothing more is let in."""
 LOOK = 1.0
 """Seconds between two looks at whether a checkpoint is due, while something is unsaved."""

@@ -385,9 +385,7 @@ class ReceiveSession(Session):
             self.fail(self._refusal)
         elif self._complete is not None:
             self._conclude()
-        elif (
-            self._publishing
-        ):  # it arrives all the same, whatever they do to keep us from saying so
+        elif self._publishing:  # it arrives all the same, and they do not choose whether we say so
             self.waits = True
         else:
             self.fail(error)

@@ -8,10 +8,22 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from securecp.daemon.record import Direction, Record, Result, names_of
-from securecp.errors import DeclinedError, InterruptedTransferError, PartialError
-from securecp.events import Connected, Done, Event, Failed, Offered, PathChanged, Progress
+from securecp.errors import DeclinedError, FullError, InterruptedTransferError, PartialError
+from securecp.events import (
+    Connected,
+    Done,
+    Event,
+    Failed,
+    Offered,
+    PathChanged,
+    Paused,
+    Progress,
+)
 
 _LONGEST_REASON = 500
+_MOST_PAUSED = 1_024
+"""Transfers that wait for room; the one that has waited longest gives way. More than `net.visits`
+remembers: one that goes on after that is told as a new one."""
 CANCELLED = ("cancelled", "stopped", "interrupted", "the peer has stopped")
 """Words with which a person ended it, on either side."""
 
@@ -61,6 +73,8 @@ class Chronicle:
         self._paths: dict[int, str] = {}
         """Of sessions that have offered nothing yet, too."""
         self._reasons: dict[int, str] = {}
+        self._paused: dict[int, None] = {}
+        """Those that wait for room: perhaps nobody ever comes back for them."""
 
     @property
     def ongoing(self) -> list[Ongoing]:
@@ -79,6 +93,9 @@ class Chronicle:
             case Progress():
                 if (one := self._ongoing.get(event.transfer)) is not None:
                     one.moved = max(one.moved, event.moved)
+                self._paused.pop(event.transfer, None)
+            case Paused() if event.transfer in self._ongoing:
+                return self._pause(event.transfer)
             case Done():
                 return self._end(event)
             case Failed():
@@ -100,6 +117,7 @@ class Chronicle:
         return [one for one in ended if one is not None]
 
     def _begin(self, event: Offered) -> None:
+        event = event._replace(remarkable=(), reasons=())  # megabytes, and shown by now
         before = self._ongoing.get(event.transfer)
         if before is None:
             path = self._paths.get(event.transfer, "")
@@ -108,7 +126,16 @@ class Chronicle:
         else:
             before.offered = event  # in another session: the transfer id is another
 
+    def _pause(self, number: int) -> Ended | None:
+        self._paused.pop(number, None)
+        self._paused[number] = None
+        if len(self._paused) <= _MOST_PAUSED:
+            return None
+        oldest = next(iter(self._paused))
+        return self._end(Failed(FullError.exit_code, "the disk is full", transfer=oldest))
+
     def _end(self, event: Done | Failed) -> Ended | None:
+        self._paused.pop(event.transfer, None)
         self._paths.pop(event.transfer, None)
         reason = self._reasons.pop(event.transfer, "")
         one = self._ongoing.pop(event.transfer, None)

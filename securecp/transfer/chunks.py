@@ -17,6 +17,7 @@ from typing import NamedTuple
 from blake3 import blake3
 
 from securecp.errors import ProtocolError
+from securecp.transfer import entries
 from securecp.transfer.entries import FILE
 from securecp.transfer.holdings import zero_digest
 from securecp.transfer.manifest import Chunk, Manifest
@@ -39,45 +40,87 @@ UNDER_WAY = 1_024
 
 
 class Digests:
-    """The digest of every chunk, as it becomes known."""
+    """The digest of every chunk, as it becomes known, and which files have failed."""
 
     def __init__(self, manifest: Manifest) -> None:
         self._manifest = manifest
         self._digests = bytearray(manifest.chunk_count * DIGEST_LENGTH)
+        self._failed: set[int] = set()
+        self._files: bytearray | None = None
+        """The digest of every file, once the content's has been asked for twice."""
+        self._stale = bytearray()
+        """By entry, whether a chunk has become known since that was made."""
+        self._asked = False
 
     def put(self, first: int, digests: bytes) -> None:
         """Keep the digests of consecutive chunks from number `first` on."""
         start = first * DIGEST_LENGTH
         self._digests[start : start + len(digests)] = digests
+        if self._files is not None:
+            last = first + len(digests) // DIGEST_LENGTH
+            for entry, _ in self._manifest.by_file(range(first, last)):
+                self._stale[entry] = 1
 
     def put_zeros(self, numbers: range) -> None:
-        """Keep the digests of zeros for consecutive chunks of one file, of which the last may be
-        shorter."""
-        full, last = (self._manifest.chunk(numbers[end]).length for end in (0, -1))
-        self.put(numbers.start, zero_digest(full) * (len(numbers) - 1) + zero_digest(last))
+        """Keep the digests of zeros for consecutive chunks; the last of a file may be shorter."""
+        columns = self._manifest.columns
+        for entry, here in self._manifest.by_file(numbers):
+            chunks = self._manifest.chunks(entry)
+            last = columns.size(entry) - (len(chunks) - 1) * entries.CHUNK
+            ends = here.stop == chunks.stop
+            if len(here) > ends:
+                self.put(here.start, zero_digest(entries.CHUNK) * (len(here) - ends))
+            if ends:
+                self.put(here.stop - 1, zero_digest(last))
+
+    def fail(self, entry: int) -> None:
+        """This file or link will not come."""
+        self._failed.add(entry)
+        if self._files is not None and self._manifest.columns.kinds[entry] == FILE:
+            self._keep(self._files, entry)
 
     def of(self, number: int) -> bytes:
         return bytes(self._digests[number * DIGEST_LENGTH : (number + 1) * DIGEST_LENGTH])
 
-    def content(self, failed: Callable[[int], bool]) -> bytes:
-        """The content digest; about 1.5 µs a file.
+    def content(self) -> bytes:
+        """The content digest; about 1.5 µs a file, and 0.02 when it is asked for again and again.
 
         BLAKE3 over one digest for each file in order: BLAKE3 of its chunks' digests, or 32 zero
         bytes if it has failed.
         """
-        columns = self._manifest.columns
-        bounds = columns.first_chunks
-        whole = blake3()
+        if not self._asked:
+            self._asked = True
+            whole = blake3()
+            for digest in self._of_files():
+                whole.update(digest)
+            return whole.digest()
+        if self._files is None:
+            self._files = bytearray().join(self._of_files())
+            self._stale = bytearray(len(self._manifest.entries))
+        entry = -1
+        while (entry := self._stale.find(1, entry + 1)) >= 0:
+            self._stale[entry] = 0
+            self._keep(self._files, entry)
+        return blake3(self._files).digest()
+
+    def _of_files(self) -> Iterator[bytes]:
         with memoryview(self._digests) as view:
-            for entry, kind in enumerate(columns.kinds):
-                if kind != FILE:
-                    continue
-                if failed(entry):
-                    whole.update(bytes(DIGEST_LENGTH))
-                    continue
-                start, end = bounds[entry] * DIGEST_LENGTH, bounds[entry + 1] * DIGEST_LENGTH
-                whole.update(blake3(view[start:end]).digest())
-        return whole.digest()
+            for entry, kind in enumerate(self._manifest.columns.kinds):
+                if kind == FILE:
+                    yield self._of_file(view, entry)
+
+    def _of_file(self, view: memoryview, entry: int) -> bytes:
+        if entry in self._failed:
+            return bytes(DIGEST_LENGTH)
+        first = self._manifest.columns.first_chunks
+        return blake3(
+            view[first[entry] * DIGEST_LENGTH : first[entry + 1] * DIGEST_LENGTH]
+        ).digest()
+
+    def _keep(self, files: bytearray, entry: int) -> None:
+        start = self._manifest.columns.kinds.count(FILE, 0, entry) * DIGEST_LENGTH
+        with memoryview(self._digests) as view:
+            files[start : start + DIGEST_LENGTH] = self._of_file(view, entry)
 
 
 class Compared(NamedTuple):
@@ -215,7 +258,7 @@ class Arrivals:
                     self._ask(chunk)
 
     def zeros(self, numbers: range, *, counts: bool) -> None:
-        """Chunks of one file that are zeros, if the file `counts`: as if they were stored and told.
+        """Chunks that are zeros, if their files `count`: as if they were stored and told.
 
         Nothing may be known of them yet.
         """
@@ -277,6 +320,7 @@ class Arrivals:
 
     def close(self, entry: int) -> None:
         """The file will not come: as if all its digests had."""
+        self.digests.fail(entry)
         self.forget(entry)
         chunks = self._manifest.chunks(entry)
         self._flags[chunks.start : chunks.stop] = bytes([TOLD]) * len(chunks)

@@ -147,10 +147,12 @@ class Manifest:
 
     def by_file(self, numbers: range) -> Iterator[tuple[int, range]]:
         """Consecutive chunks file by file: the entry, and which of its chunks."""
-        start = numbers.start
+        firsts = self._entries.first_chunks
+        start, entry = numbers.start, bisect_right(firsts, numbers.start) - 1
         while start < numbers.stop:
-            entry = self.chunk(start).entry
-            stop = min(numbers.stop, self.chunks(entry).stop)
+            while firsts[entry + 1] <= start:  # those without chunks
+                entry += 1
+            stop = min(numbers.stop, firsts[entry + 1])
             yield entry, range(start, stop)
             start = stop
 

@@ -16,7 +16,7 @@ is then like any other. Nothing is published before every file is good or failed
 digest agrees.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import ClassVar
 
 from securecp.errors import ProtocolError
@@ -269,20 +269,29 @@ class Receiver(Consenting):
         for numbers in message.spans:
             if numbers.stop > self._manifest.chunk_count:
                 raise ProtocolError("ZEROS for a chunk that does not exist")
-            for entry, here in self._manifest.by_file(numbers):
-                if self._files[entry] not in (OPEN, DROPPED) or entry in self._restarted:
-                    raise ProtocolError("ZEROS for a file that is not open")
-                counts = self._files[entry] == OPEN
+            for counts, here in self._by_state(numbers):
                 self._arrivals.zeros(here, counts=counts)
                 if counts:
                     self._effects.append(ZeroChunks(here))
                     self._effects.append(WaiveContent(*self._manifest.span(here)))
 
+    def _by_state(self, numbers: range) -> Iterator[tuple[bool, range]]:
+        """Runs of chunks whose files are all open, or (False) all dropped; about 1 µs a file."""
+        files, start, before = self._files, numbers.start, None
+        for entry, here in self._manifest.by_file(numbers):
+            counts = files[entry] == OPEN
+            if not (counts or files[entry] == DROPPED) or entry in self._restarted:
+                raise ProtocolError("ZEROS for a file that is not open")
+            if before not in (None, counts):
+                yield bool(before), range(start, here.start)
+                start = here.start
+            before = counts
+        yield bool(before), range(start, numbers.stop)
+
     def _told_all(self, message: messages.Finished) -> None:
         if self._finished is not None or self._arrivals.untold:
             raise ProtocolError("FINISHED too early, or twice")
-        files = self._files
-        if self._arrivals.digests.content(lambda entry: files[entry] == FAILED) != message.digest:
+        if self._arrivals.digests.content() != message.digest:
             raise ProtocolError("the content digest does not match")
         self._finished = message.digest
         self._publish_if_done()

@@ -126,6 +126,7 @@ class Sender(Offering):
         if entry in self._failed or self.state not in (State.SENDING, State.FINISHED):
             return
         self._failed[entry] = messages.reason(reason)
+        self._digesting.digests.fail(entry)
         self._held.discard(entry)
         self._leave(entry)
         start, end = self._extent(entry)
@@ -220,7 +221,7 @@ class Sender(Offering):
 
     def _finish_if_done(self) -> None:
         if self._digesting.done and not self._held:
-            digest = self._digesting.digests.content(self._failed.__contains__)
+            digest = self._digesting.digests.content()
             self._finished[digest] = len(self._failed)
             self._put(messages.Finished(digest))
             self.state = State.FINISHED

@@ -4,8 +4,10 @@ import itertools
 
 import pytest
 
+from securecp.daemon import chronicle as diary
 from securecp.daemon.chronicle import Chronicle
-from securecp.events import PathChanged, Progress, Waiting
+from securecp.events import PathChanged, Paused, Progress, Waiting
+from securecp.net import visits
 from tests.daemon.samples import (
     ALICE,
     BOB,
@@ -118,3 +120,20 @@ def test_the_end_of_the_program_ends_what_goes_on(chronicle: Chronicle) -> None:
         ("alice", "cancelled"), ("bob", "cancelled"),
     ]  # fmt: skip
     assert chronicle.record(5, "interrupted") == []
+
+
+def test_mb09_those_who_wait_for_room_for_ever_are_not_kept_for_ever(chronicle: Chronicle) -> None:
+    """A contact can offer what has no room as often as they like."""
+    most = diary._MOST_PAUSED
+    assert most > visits._REMEMBERED, "what goes on unannounced must be known here"
+    for number in range(1, most + 1):
+        chronicle.note(offered(number, remarkable=(b"x" * 4_096,) * 1_000, reasons=((),) * 1_000))
+        assert chronicle.note(Paused(ALICE, 5, number)) is None
+    chronicle.note(Progress(1, 100, 1.0, ALICE, transfer=1))  # that one goes on
+    chronicle.note(Paused(ALICE, 5, 1))
+    chronicle.note(offered(most + 1))
+    ended = chronicle.note(Paused(ALICE, 5, most + 1))
+    assert ended is not None and ended.offered.transfer == 2
+    assert (ended.record.result, ended.record.code) == ("failed", 5)
+    assert len(chronicle.ongoing) == most
+    assert not any(one.offered.remarkable or one.offered.reasons for one in chronicle.ongoing)

@@ -220,7 +220,7 @@ EDITS = (
         "securecp/net/attend.py",
         "if self._options.output is not None and not one:",
         "if False and not one:",
-        (f"{STREAMS}::test_an_output_takes_no_folder",),
+        (f"{STREAMS}::test_an_output_takes_no_folder_and_waits_for_what_it_takes",),
     ),
     Edit(
         "two programs take a transfer from each other for ever",

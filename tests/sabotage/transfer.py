@@ -223,8 +223,8 @@ EDITS = (
     Edit(
         "a wrong content digest is published",
         "securecp/transfer/receiver.py",
-        "entry: files[entry] == FAILED) != message.digest:",
-        "entry: files[entry] == FAILED) == b'':",
+        "if self._arrivals.digests.content() != message.digest:",
+        "if self._arrivals.digests.content() == b'':",
         (f"{STATES}::test_mf06_a_wrong_content_digest_publishes_nothing",),
     ),
     Edit(
@@ -268,8 +268,8 @@ EDITS = (
     Edit(
         "the content digest leaves failed files out",
         "securecp/transfer/chunks.py",
-        "                    whole.update(bytes(DIGEST_LENGTH))\n",
-        "",
+        "        if entry in self._failed:\n            return bytes(DIGEST_LENGTH)\n",
+        "        if entry in self._failed:\n            return b''\n",
         (
             STATES,
             TRANSFER,
@@ -447,8 +447,8 @@ EDITS = (
     Edit(
         "zeros may be told for a file that has failed or restarts",
         "securecp/transfer/receiver.py",
-        "if self._files[entry] not in (OPEN, DROPPED) or entry in self._restarted:",
-        "if self._files[entry] < 0:",
+        "if not (counts or files[entry] == DROPPED) or entry in self._restarted:",
+        "if files[entry] < 0:",
         (f"{RESUMING}::test_zeros_of_a_file_that_restarts_or_has_failed_are_refused",),
     ),
     Edit(
@@ -616,8 +616,43 @@ EDITS = (
         "what is good is thrown away when a session ends early",
         "securecp/receiving.py",
         "            self._intake.end()\n",
-        "",
+        "            pass\n",
         (SESSIONS,),
+    ),
+    Edit(
+        "what is being opened is still in use when a newer session wants it",
+        "securecp/receiving.py",
+        "            self._workshop.start(self._opening.suspend, _nothing)\n",
+        "            pass\n",
+        (SESSIONS,),
+    ),
+    Edit(
+        "whoever goes while all is published hides that it has arrived",
+        "securecp/receiving.py",
+        "        elif self._publishing:",
+        "        elif False:",
+        (SESSIONS,),
+    ),
+    Edit(
+        "an abort hides that all has arrived",
+        "securecp/transfer/receiver.py",
+        "            messages.Abort: _abort_late,\n",
+        "            messages.Abort: Party._peer_aborted,\n",
+        (SESSIONS,),
+    ),
+    Edit(
+        "an answer counts though a newer session asks anew",
+        "securecp/receiving.py",
+        "        if self._refusal is not None:  # a newer session goes on, and asks for itself\n",
+        "        if False:\n",
+        (SESSIONS,),
+    ),
+    Edit(
+        "the content digest is out of date when it is asked for again",
+        "securecp/transfer/chunks.py",
+        "                self._stale[entry] = 1\n",
+        "                pass\n",
+        (MESSAGES,),
     ),
     Edit(
         "a transfer is forgotten though its receipt may be lost",

@@ -44,7 +44,9 @@ class Debt:
             return None
         kill, came = self._owed
         self._owed = None
-        lost = max(0, came - (kept or 0) - self._free)
+        if kept is None:  # nothing has come since: all was delivered before somebody died
+            return Point(kill, 0)
+        lost = max(0, came - kept - self._free)
         if done is not None:  # what was never to be sent counts as come, too
             lost = min(lost, int(done["bytes_sent"]))
         if self._strict:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from blake3 import blake3
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from keys import xeddsa
@@ -20,6 +20,7 @@ from securecp.transfer.framing import MESSAGE_LIMIT, Inbox, Outbox
 from securecp.transfer.manifest import Entry, Manifest, ManifestReader
 from securecp.transfer.receipt import Receipt
 from securecp.transfer.receiver import Receiver, State
+from tests.transfer.pair import file, folder, small_chunks
 
 VECTORS = json.loads((Path(__file__).parent.parent / "vectors" / "transfer.json").read_text())
 NAMES = [vector["name"] for vector in VECTORS["messages"]]
@@ -77,12 +78,48 @@ def test_the_vectors_have_a_whole_transfer() -> None:
     assert [digest.hex() for digest in chunks] == told["chunk_digests"]
     digests = Digests(manifest)
     digests.put(0, b"".join(chunks))
-    assert digests.content(lambda _: False).hex() == told["content_digest"]
-    failed = digests.content(lambda entry: entry == 3).hex()
+    assert digests.content().hex() == told["content_digest"]
+    digests.fail(3)
+    failed = digests.content().hex()
     assert failed == told["content_digest_if_entry_3_failed"]
     files = [chunks[0], b"", chunks[1] + chunks[2]]
     whole = blake3(b"".join(blake3(file).digest() for file in files)).hexdigest()
     assert whole == told["content_digest"]
+
+
+@settings(max_examples=60)
+@given(
+    sizes=st.lists(st.sampled_from([0, 1, 8, 9, 30]), min_size=1, max_size=6),
+    steps=st.lists(st.tuples(st.sampled_from(["put", "zeros", "fail", "ask"]), st.integers(0, 30))),
+)
+def test_the_content_digest_is_the_same_however_often_it_is_asked_for(
+    sizes: list[int], steps: list[tuple[str, int]]
+) -> None:
+    """A peer may make us compute it again for each file: not from all chunks each time."""
+    with small_chunks(8):
+        manifest = Manifest([folder("d"), *(file(f"{i}", size, 1) for i, size in enumerate(sizes))])
+        digests, plain = Digests(manifest), [bytes(32)] * manifest.chunk_count
+        failed: set[int] = set()
+        for number, (step, which) in enumerate(steps):
+            at = which % max(1, len(plain))
+            if step == "put" and plain:
+                plain[at] = blake3(b"%d" % number).digest()
+                digests.put(at, plain[at])
+            elif step == "zeros" and plain:
+                digests.put_zeros(range(at, len(plain)))
+                for chunk in map(manifest.chunk, range(at, len(plain))):
+                    plain[chunk.number] = blake3(bytes(chunk.length)).digest()
+            elif step == "fail":
+                failed.add(1 + which % len(sizes))
+                digests.fail(1 + which % len(sizes))
+            files = [
+                bytes(32)
+                if entry in failed
+                else blake3(b"".join(plain[n] for n in manifest.chunks(entry))).digest()
+                for entry in range(1, 1 + len(sizes))
+            ]
+            if step == "ask":
+                assert digests.content() == blake3(b"".join(files)).digest()
 
 
 def test_mf14_the_vectors_have_a_receipt() -> None:
