@@ -105,10 +105,15 @@ class Journals:
             raise _cannot(error) from error
 
     def approved(self, peer: bytes, manifest_digest: bytes, destination: Path) -> bool:
-        """Whether somebody has said yes to this very transfer before."""
-        name = self._name(peer, manifest_digest, destination)
-        header = self._read(name).header
-        return header is not None and (header.peer, header.digest) == (peer, manifest_digest)
+        """Whether somebody has said yes to this very transfer, and it has not been completed.
+
+        A yes is for one delivery: a manifest says names and sizes, and other bytes fit it as well.
+        """
+        before = self._read(self._name(peer, manifest_digest, destination))
+        header = before.header
+        if header is None or before.complete:
+            return False
+        return (header.peer, header.digest) == (peer, manifest_digest)
 
     def unfinished(self) -> list[Unfinished]:
         """Transfers that can go on, the latest first."""

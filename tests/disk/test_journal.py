@@ -307,3 +307,16 @@ def test_claims_replay_to_what_a_dictionary_says(events: list[tuple[str, int]]) 
             assert claims.of(number) == digest
     assert claims.size() == sum(MANY.chunk(number).length for number in model)
     assert claims.entries() == sorted({MANY.chunk(number).entry for number in model})
+
+
+def test_mf02_what_has_arrived_is_not_approved_once_more(into: Path, journals: Journals) -> None:
+    """Names and sizes are approved, not bytes: a second delivery is another question."""
+    session = Session(into, MANIFEST, DATA, journals)
+    session.prepare()
+    session.run()
+    assert journals.approved(PEER, MANIFEST.digest, into)
+    session.store.publish()
+    assert not journals.approved(PEER, MANIFEST.digest, into)
+    session.store.suspend()  # nobody knows whether the receipt has arrived: the journal stays
+    assert not journals.approved(PEER, MANIFEST.digest, into)
+    assert [path.suffix for path in (into.parent / "state").iterdir()] == [".journal"]
