@@ -84,6 +84,8 @@ class Ride:
                 break
             self._settle(receiver)
             self._after(kill, receiver, sender)
+            if sender.find("done") is not None:  # to send it again would be another delivery
+                break
         self._finish()
         self._settle(self._receiver)
         if resumes():
