@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from securecp.cli import again
+from securecp.cli import again, units
 from securecp.cli.text import safe_text
 from securecp.errors import (
     DeclinedError,
@@ -20,6 +20,8 @@ def to_sender(error: SecurecpError, name: str, *, stream: bool = False) -> Secur
         error.message = f"{name} declined" + (f': "{safe_text(reason)}"' if colon else "")
     elif isinstance(error, NotReachedError):
         error.message = error.message.replace("nobody answered", f"no answer from {name}")
+    elif isinstance(error, FullError) and error.needed:
+        error.message = f"{name}'s disk is full: {units.size(error.needed)} more are needed"
     return _named(error, name, lambda: again.going_on(stream=stream))
 
 

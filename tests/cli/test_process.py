@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from securecp.cli.personal import to_receiver, to_sender
-from securecp.errors import DeclinedError, InterruptedTransferError, NotReachedError
+from securecp.errors import DeclinedError, FullError, InterruptedTransferError, NotReachedError
 from tests.cli.program import Terminal, keygen, meet, receiving
 
 STUBBORN = """
@@ -76,6 +76,8 @@ def test_the_peer_is_called_by_name() -> None:
     assert said == 'bob declined: "no\\x1b room"'
     assert to_receiver(DeclinedError("declined"), "bob").message == "declined the offer of bob"
     assert to_sender(NotReachedError("nobody answered"), "bob").message == "no answer from bob"
+    full = to_sender(FullError("the peer's disk is full", needed=1_500_000), "bob")
+    assert full.message == "bob's disk is full: 1.5 MB more are needed"
     gone = to_sender(InterruptedTransferError("the peer has gone silent"), "bob")
     assert (gone.message, gone.hint) == (
         "bob has gone silent", "the same command goes on where it stopped",
