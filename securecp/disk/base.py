@@ -17,12 +17,9 @@ import threading
 from array import array
 from collections.abc import Callable, Iterator, Sequence
 
-from blake3 import blake3
-
 from securecp.disk.calls import at
 from securecp.disk.descent import Descent, Place
-from securecp.disk.digests import Digester
-from securecp.disk.spans import read_span, write_span
+from securecp.disk.digests import Digester, copy_chunks
 from securecp.transfer.entries import CHUNK, DIRECTORY, FILE
 from securecp.transfer.manifest import Chunk, Manifest
 
@@ -52,7 +49,6 @@ class Base:
         self._walk = self._descent(_OPEN_DIRECTORIES)
         self._digester = Digester(self._descent, self._open)
         self._lock = threading.Lock()
-        self._buffer = memoryview(b"")
         self._tops: array[int] | None = None
 
     @property
@@ -151,11 +147,7 @@ class Base:
             except OSError:
                 return list(numbers)
             try:
-                return [
-                    number
-                    for number, digest in zip(numbers, digests, strict=True)
-                    if not self._copy(file, self._manifest.chunk(number), digest, part)
-                ]
+                return copy_chunks(file, self._manifest, numbers, digests, part)
             finally:
                 at.close(file)
 
@@ -164,7 +156,6 @@ class Base:
         self._digester.close()
         with self._lock:
             self._walk.close()
-            self._buffer = memoryview(b"")
 
     def _find_directory(self, index: int, parent: int) -> None:
         name = self._entries.name(index)
@@ -190,19 +181,6 @@ class Base:
             return mine[:0]
         size = self._sizes[entry]
         return mine if size >= self._entries.size(entry) else mine[: size // CHUNK]
-
-    def _copy(self, file: int, chunk: Chunk, digest: bytes, part: int) -> bool:
-        if len(self._buffer) < chunk.length:
-            self._buffer = memoryview(bytearray(CHUNK))
-        piece = self._buffer[: chunk.length]
-        try:
-            got = read_span(file, chunk.start, [piece], chunk.length)
-        except OSError:
-            return False
-        if got < chunk.length or blake3(piece).digest() != digest:
-            return False
-        write_span(part, chunk.start, [piece], chunk.length)
-        return True
 
     def _open(self, entry: int, descent: Descent) -> int:
         if not self.files[entry]:

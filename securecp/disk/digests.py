@@ -1,4 +1,4 @@
-"""BLAKE3 of chunks, read back from the disk in worker threads.
+"""BLAKE3 of chunks, read back from the disk in worker threads, and copies that keep to theirs.
 
 Measured: 1 MiB in 0.35 ms, reading included; a file of 4 KiB, opened and closed, 12 µs. Hashing and
 reading release the interpreter lock, so this runs on a core of its own.
@@ -7,14 +7,14 @@ reading release the interpreter lock, so this runs on a core of its own.
 import contextlib
 import errno
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from blake3 import blake3
 
 from securecp.disk.calls import at
 from securecp.disk.descent import Descent
-from securecp.disk.spans import read_span
-from securecp.transfer.manifest import Chunk
+from securecp.disk.spans import read_span, write_span
+from securecp.transfer.manifest import CHUNK, Chunk, Manifest
 
 _OPEN_DIRECTORIES = 6
 
@@ -92,3 +92,30 @@ class _Lane:
         if self._entry >= 0:
             at.close(self._file)
             self._entry = -1
+
+
+def copy_chunks(
+    file: int, manifest: Manifest, numbers: Sequence[int], digests: Sequence[bytes], part: int
+) -> list[int]:
+    """Copy chunks that have these digests to their place in a part; what is hashed is written.
+
+    Returns the numbers of those that are others by now, or cannot be read. OSError is the part's.
+    """
+    buffer = memoryview(bytearray(CHUNK))
+
+    def copied(chunk: Chunk, digest: bytes) -> bool:
+        piece = buffer[: chunk.length]
+        try:
+            got = read_span(file, chunk.start, [piece], chunk.length)
+        except OSError:
+            return False
+        if got < chunk.length or blake3(piece).digest() != digest:
+            return False
+        write_span(part, chunk.start, [piece], chunk.length)
+        return True
+
+    return [
+        number
+        for number, digest in zip(numbers, digests, strict=True)
+        if not copied(manifest.chunk(number), digest)
+    ]

@@ -5,14 +5,11 @@ They are what was received, until their digests say otherwise; nothing is ever w
 
 from collections.abc import Mapping, Sequence
 
-from blake3 import blake3
-
 from securecp.disk.calls import at
 from securecp.disk.descent import Descent, Place
-from securecp.disk.digests import Digester
+from securecp.disk.digests import Digester, copy_chunks
 from securecp.disk.flush import sync_file
 from securecp.disk.records import FinalRecord
-from securecp.disk.spans import read_span, write_span
 from securecp.transfer.manifest import Chunk, Manifest
 
 _OPEN_DIRECTORIES = 4
@@ -63,11 +60,7 @@ class Finals:
         finally:
             walk.close()
         try:
-            return [
-                number
-                for number, digest in zip(numbers, digests, strict=True)
-                if not copy_chunk(file, self._manifest.chunk(number), digest, part)
-            ]
+            return copy_chunks(file, self._manifest, numbers, digests, part)
         finally:
             at.close(file)
 
@@ -80,19 +73,6 @@ class Finals:
 
     def _descent(self, capacity: int) -> Descent:
         return Descent(self._places, capacity, pinned=self._root)
-
-
-def copy_chunk(file: int, chunk: Chunk, digest: bytes, part: int) -> bool:
-    """Copy a chunk if it has this digest; what is hashed is what is written."""
-    piece = memoryview(bytearray(chunk.length))
-    try:
-        got = read_span(file, chunk.start, [piece], chunk.length)
-    except OSError:
-        return False
-    if got < chunk.length or blake3(piece).digest() != digest:
-        return False
-    write_span(part, chunk.start, [piece], chunk.length)
-    return True
 
 
 def flush(record: FinalRecord, walk: Descent) -> None:
