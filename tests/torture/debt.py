@@ -54,10 +54,16 @@ class Debt:
         return Point(kill, lost)
 
 
+def in_session(events: list[Event]) -> list[Event]:
+    """Those since the peer has come anew: before that, some of the last session may still come."""
+    names = [event["event"] for event in events]
+    return events[names.index("connected") :] if "connected" in names else []
+
+
 def _kept(events: list[Event]) -> int | None:
     """What need not be sent again, as the receiver has told; None: nothing yet."""
     kept = None
-    for event in events:
+    for event in in_session(events):
         match event["event"]:
             case "resumed":
                 kept = int(event["kept"])

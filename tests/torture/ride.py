@@ -16,7 +16,7 @@ import zlib
 from pathlib import Path
 
 from tests.torture import straces, trees
-from tests.torture.debt import Debt, Point
+from tests.torture.debt import Debt, Point, in_session
 from tests.torture.invariants import (
     Broken,
     Destination,
@@ -169,14 +169,15 @@ class Ride:
     def _fraction(self, side: Side) -> float:
         """How much of the content has come, in this round."""
         first = self._seen if side is self._receiver else 0
-        for event in reversed(side.events[first:]):
+        for event in reversed(in_session(side.events[first:])):
             if event["event"] == "progress":
                 return float(event["bytes"] / max(1, event["total"]))
         return -1.0
 
     def _after(self, kill: Kill, receiver: Side, sender: Side) -> None:
         """Somebody has just died."""
-        self._debt.incur(kill, receiver.events[self._seen :])
+        if sender.find("done") is None:  # else all had been delivered
+            self._debt.incur(kill, receiver.events[self._seen :])
         for side in (receiver, sender):
             if not side.alive:
                 check_end(side)
@@ -191,12 +192,13 @@ class Ride:
     def _finish(self) -> None:
         """Nobody is killed any more: it comes to its end, with success."""
         for tries in range(RETRIES + 1):
-            if self._sender is None or self._sender.alive or self._sender.ended(0).code != 0:
-                if self._sender is None or not self._sender.alive:
-                    self._start()
-                assert self._sender is not None
-                self._see_through(self._sender)
-                check_end(self._sender)
+            if self._delivered():
+                break
+            if self._sender is None or not self._sender.alive:
+                self._start()
+            assert self._sender is not None
+            self._see_through(self._sender)
+            check_end(self._sender)
             code = self._sender.ended(0).code
             if code == 0:
                 break
@@ -212,6 +214,13 @@ class Ride:
         if receiver.ended(PATIENCE).code != 0:
             raise Broken(f"I6 the receiver ended with {receiver.ended(0).code}\n{receiver.story()}")
         check_end(receiver)
+
+    def _delivered(self) -> bool:
+        """Whether the sender has told of its success; it may have been killed after that."""
+        sender = self._sender
+        if sender is None or sender.alive or sender.find("done") is None:
+            return False
+        return sender.killed or sender.ended(0).code == 0
 
     def _settle(self, receiver: Side | None) -> None:
         """See what the last death has cost."""
