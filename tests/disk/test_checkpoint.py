@@ -261,7 +261,7 @@ def test_f12_a_disk_that_is_full_when_an_identical_chunk_is_copied(
     (into / "t" / "a").write_bytes(old)
     session = begin(into, journals, 7)
     assert session.came == 2 * CHUNK
-    monkeypatch.setattr("securecp.disk.base.write_span", refuse(errno.ENOSPC))
+    monkeypatch.setattr("securecp.disk.digests.write_span", refuse(errno.ENOSPC))
     with pytest.raises(FullError):
         session.store.publish()
     session.store.suspend()
