@@ -147,9 +147,11 @@ class Destination:
                 raise Broken(f"I3 {path!r} became something else")
             if was is None or now is None:
                 continue
+            unchanged = now.size == was.size and same(now.content, was.content)
+            # In this order: it may be published at this very moment, and never goes back.
             if offered is not None and same(now.content, offered.content):
                 published.add(path)
-            if now.size == was.size and same(now.content, was.content):
+            if unchanged:
                 continue
             if self.conflict != "overwrite" or path not in published:
                 raise Broken(f"I3 {path!r} has other content")
