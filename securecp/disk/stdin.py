@@ -260,13 +260,6 @@ class StreamSource:
             raise ValueError("not in memory")
 
 
-def open_stream(
-    descriptor: int, notify: Callable[[], None], *, window: int = WINDOW
-) -> StreamSource:
-    """A stream for one recipient; closing it ends the thread."""
-    return SharedStream(descriptor, window=window).reader(notify)
-
-
 def _can_wait() -> bool:
     """Whether any descriptor can be waited for; Windows waits for sockets only."""
     return hasattr(select, "poll")

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from securecp.disk import pipestore, streamstore
 from securecp.disk.pipe import GONE, PipeSink
 from securecp.disk.pipestore import PipeStore, PipeStream
-from securecp.disk.stdin import SharedStream, StreamSource, open_stream
+from securecp.disk.stdin import WINDOW, SharedStream, StreamSource
 from securecp.disk.streamstore import NamedStore, StreamStore, output_place
 from securecp.errors import FullError, SourceError, StorageError
 from securecp.transfer.entries import STREAM
@@ -62,6 +62,13 @@ def sink_of(descriptor: int) -> PipeSink:
     """One that is closed after the test, whatever becomes of it."""
     _sinks.append(PipeSink(descriptor))
     return _sinks[-1]
+
+
+def open_stream(
+    descriptor: int, notify: Callable[[], None], *, window: int = WINDOW
+) -> StreamSource:
+    """A stream for one recipient; closing it ends the thread."""
+    return SharedStream(descriptor, window=window).reader(notify)
 
 
 @contextlib.contextmanager
