@@ -24,6 +24,7 @@ from securecp.events import (
     Event,
     Failed,
     Offered,
+    Paused,
     Progress,
     Resumed,
     Silent,
@@ -249,6 +250,8 @@ class Delivery:
                 self._knocked = False
                 self._line.stop_calling(self.recipient)
                 self._calls = int(self._line.expects(self.recipient))
+            case Paused():
+                return self._accepted  # else we do not wait for room, and the outcome says so
             case Done():
                 self._done = event
                 return False  # told with the outcome
